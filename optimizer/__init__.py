@@ -1,0 +1,1 @@
+"""optimizer: micro conversions in, four decisions out."""

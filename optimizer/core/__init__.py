@@ -1,0 +1,1 @@
+"""Pure mathematics and rules: no I/O, no clock, no global randomness."""

@@ -1,0 +1,1 @@
+"""Statistics: sufficient statistics in, frozen results out, one idea a file."""

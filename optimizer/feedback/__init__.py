@@ -1,0 +1,1 @@
+"""Feeding conversions back to ad platforms: outbox, dispatcher, policy, one destination a file."""

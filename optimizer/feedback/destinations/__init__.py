@@ -1,0 +1,1 @@
+"""One ad platform a file; discovered, never listed."""

@@ -1,0 +1,94 @@
+"""Sessions on the control plane, SQLite or PostgreSQL, chosen by URL alone.
+
+SQLite runs in WAL mode with full synchronisation, because a delivery that is recorded as sent must survive a power
+cut. Writers take the lock at the start of a write transaction (`BEGIN IMMEDIATE`) so that two threads wait for each
+other instead of failing half-way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlmodel import Session
+
+from optimizer.errors import ConfigurationError
+
+BUSY_TIMEOUT_SECONDS = 30
+STATEMENT_TIMEOUT_MILLISECONDS = 30_000
+
+
+class ControlStore:
+    """The control plane's connections.
+
+    Args:
+        url: SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``.
+
+    Raises:
+        ConfigurationError: The URL names another database.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Rows stay readable after the block (`expire_on_commit=False`).
+        """
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the control plane is the embedded file."""
+        return self.engine.dialect.name == "sqlite"
+
+    def close(self) -> None:
+        """Close every pooled connection (also before a fork: connections must not cross it)."""
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError(
+            "database_url is not a database URL such as postgresql+psycopg://host/name."
+        ) from None
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, parsed.database)
+    if parsed.drivername != "postgresql+psycopg":
+        raise ConfigurationError("database_url must begin with sqlite:/// or postgresql+psycopg://.")
+    options = f"-c statement_timeout={STATEMENT_TIMEOUT_MILLISECONDS} -c timezone=UTC"
+    return create_engine(
+        url, pool_pre_ping=True, pool_size=20, connect_args={"connect_timeout": 10, "options": options}
+    )
+
+
+def _sqlite_engine(url: str, database: str | None) -> Engine:
+    if database:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url, pool_size=40, connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, record: Any) -> None:  # noqa: ANN401 - the driver's own objects
+        del record
+        connection.isolation_level = None  # SQLAlchemy's `begin` event below opens transactions, not the driver
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:  # noqa: ANN401 - the driver's own objects
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,1 @@
+"""One event engine a file; each passes the same test suite."""

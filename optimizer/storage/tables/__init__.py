@@ -1,0 +1,49 @@
+"""Every control-plane table; importing this module is what makes the metadata complete."""
+
+from optimizer.storage.tables.catalog import (
+    ContactRecord,
+    CookielessSalt,
+    EventDefinition,
+    EventSpelling,
+    MatchDataRecord,
+)
+from optimizer.storage.tables.experiments import Experiment, ExperimentLook, Metric
+from optimizer.storage.tables.feedback import (
+    DeliveryRecord,
+    DeliveryTransition,
+    DestinationRecord,
+    FeedbackCursor,
+    FeedbackPolicy,
+    PolicyChoice,
+    SignalRule,
+)
+from optimizer.storage.tables.projects import ApiKey, IdempotentAnswer, InstanceFact, JobRun, JobSlot, Project
+from optimizer.storage.tables.segments import Segment, SegmentChange, SegmentMember, Suppression
+
+__all__ = [
+    "ApiKey",
+    "ContactRecord",
+    "CookielessSalt",
+    "DeliveryRecord",
+    "DeliveryTransition",
+    "DestinationRecord",
+    "EventDefinition",
+    "EventSpelling",
+    "Experiment",
+    "ExperimentLook",
+    "FeedbackCursor",
+    "FeedbackPolicy",
+    "IdempotentAnswer",
+    "InstanceFact",
+    "JobRun",
+    "JobSlot",
+    "MatchDataRecord",
+    "Metric",
+    "PolicyChoice",
+    "Project",
+    "Segment",
+    "SegmentChange",
+    "SegmentMember",
+    "SignalRule",
+    "Suppression",
+]
