@@ -105,9 +105,7 @@ def upgrade() -> None:
         sa.Column("deleted_at", sa.DateTime(), nullable=True),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_destination_project_id_project")
-        ),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_destination_project_id_project")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_destination")),
         sa.UniqueConstraint("project_id", "key", name=op.f("uq_destination_project_id_key")),
     )
@@ -124,9 +122,7 @@ def upgrade() -> None:
         sa.Column("owner", sa.String(length=200), nullable=True),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_event_definition_project_id_project")
-        ),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_event_definition_project_id_project")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event_definition")),
         sa.UniqueConstraint("project_id", "name", name=op.f("uq_event_definition_project_id_name")),
     )
@@ -137,9 +133,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("spelling", sa.String(length=400), nullable=False),
         sa.Column("first_seen_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_event_spelling_project_id_project")
-        ),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_event_spelling_project_id_project")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event_spelling")),
         sa.UniqueConstraint(
             "project_id", "name", "spelling", name=op.f("uq_event_spelling_project_id_name_spelling")
@@ -168,9 +162,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(), nullable=True),
         sa.Column("stopped_at", sa.DateTime(), nullable=True),
         sa.Column("archived_at", sa.DateTime(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_experiment_project_id_project")
-        ),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_experiment_project_id_project")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_experiment")),
         sa.UniqueConstraint("project_id", "key", name=op.f("uq_experiment_project_id_key")),
     )
@@ -178,9 +170,7 @@ def upgrade() -> None:
         "feedback_cursor",
         sa.Column("project_id", sa.Integer(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_feedback_cursor_project_id_project")
-        ),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_feedback_cursor_project_id_project")),
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_feedback_cursor")),
     )
     op.create_table(
@@ -195,9 +185,7 @@ def upgrade() -> None:
         sa.Column("schedule", sa.String(length=100), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_feedback_policy_project_id_project")
-        ),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_feedback_policy_project_id_project")),
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_feedback_policy")),
     )
     op.create_table(
@@ -209,9 +197,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_idempotent_answer_project_id_project")
-        ),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_idempotent_answer_project_id_project")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_idempotent_answer")),
         sa.UniqueConstraint(
             "project_id", "idempotency_key", name=op.f("uq_idempotent_answer_project_id_idempotency_key")
@@ -224,9 +210,7 @@ def upgrade() -> None:
         sa.Column("unit_id", sa.String(length=210), nullable=False),
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
         sa.Column("expires_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_match_data_project_id_project")
-        ),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_match_data_project_id_project")),
         sa.PrimaryKeyConstraint("project_id", "event_id", name=op.f("pk_match_data")),
     )
     with op.batch_alter_table("match_data", schema=None) as batch_op:
@@ -257,9 +241,7 @@ def upgrade() -> None:
         sa.Column("action", sa.String(length=16), nullable=False),
         sa.Column("reasons", sa.JSON(), nullable=False),
         sa.Column("figures", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_policy_choice_project_id_project")
-        ),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_policy_choice_project_id_project")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_policy_choice")),
     )
     with op.batch_alter_table("policy_choice", schema=None) as batch_op:
@@ -300,9 +282,7 @@ def upgrade() -> None:
         sa.Column("starts_after_sequence", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_signal_rule_project_id_project")
-        ),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_signal_rule_project_id_project")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_signal_rule")),
         sa.UniqueConstraint("project_id", "key", name=op.f("uq_signal_rule_project_id_key")),
     )
@@ -315,9 +295,7 @@ def upgrade() -> None:
         sa.Column("purpose", sa.String(length=8), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["project.id"], name=op.f("fk_suppression_project_id_project")
-        ),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_suppression_project_id_project")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_suppression")),
         sa.UniqueConstraint(
             "project_id",
@@ -362,9 +340,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("destination_id", "event_id", name=op.f("uq_delivery_destination_id_event_id")),
     )
     with op.batch_alter_table("delivery", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_delivery_due", ["destination_id", "status", "next_attempt_at"], unique=False
-        )
+        batch_op.create_index("ix_delivery_due", ["destination_id", "status", "next_attempt_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_delivery_project_id"), ["project_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_delivery_unit_id"), ["unit_id"], unique=False)
 
@@ -390,9 +366,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=200), nullable=True),
         sa.Column("at", sa.DateTime(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["segment_id"], ["segment.id"], name=op.f("fk_segment_change_segment_id_segment")
-        ),
+        sa.ForeignKeyConstraint(["segment_id"], ["segment.id"], name=op.f("fk_segment_change_segment_id_segment")),
         sa.PrimaryKeyConstraint("segment_id", "sequence", name=op.f("pk_segment_change")),
     )
     op.create_table(
@@ -404,9 +378,7 @@ def upgrade() -> None:
         sa.Column("last_event_at", sa.DateTime(), nullable=False),
         sa.Column("items", sa.JSON(), nullable=False),
         sa.Column("value", sa.Float(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["segment_id"], ["segment.id"], name=op.f("fk_segment_member_segment_id_segment")
-        ),
+        sa.ForeignKeyConstraint(["segment_id"], ["segment.id"], name=op.f("fk_segment_member_segment_id_segment")),
         sa.PrimaryKeyConstraint("segment_id", "unit_id", name=op.f("pk_segment_member")),
     )
     op.create_table(

@@ -21,6 +21,7 @@ from optimizer.errors import ConfigurationError
 
 BUSY_TIMEOUT_SECONDS = 30
 STATEMENT_TIMEOUT_MILLISECONDS = 30_000
+SQLITE_PRAGMAS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON")
 
 
 class ControlStore:
@@ -44,6 +45,13 @@ class ControlStore:
         Rows stay readable after the block (`expire_on_commit=False`).
         """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """One read-only transaction; on SQLite it never waits for a writer."""
+        bound = self.engine.execution_options(read_only=True)
+        with Session(bound, expire_on_commit=False, autoflush=False) as session, session.begin():
             yield session
 
     @property
@@ -84,11 +92,12 @@ def _sqlite_engine(url: str, database: str | None) -> Engine:
     def configure(connection: Any, record: Any) -> None:  # noqa: ANN401 - the driver's own objects
         del record
         connection.isolation_level = None  # SQLAlchemy's `begin` event below opens transactions, not the driver
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        for pragma in SQLITE_PRAGMAS:
+            connection.execute(pragma)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:  # noqa: ANN401 - the driver's own objects
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        read_only = connection.get_execution_options().get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine

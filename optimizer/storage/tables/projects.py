@@ -36,8 +36,8 @@ class ApiKey(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     project_id: int = Field(foreign_key="project.id", index=True)
-    prefix: str = Field(unique=True, max_length=16)
-    key_sha256: str = Field(max_length=64)
+    prefix: str = Field(default="", unique=True, max_length=16)
+    key_sha256: str = Field(default="", max_length=64)
     scope: str = Field(max_length=16)
     name: str = Field(default="", max_length=200)
     created_at: dt.datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)

@@ -1,0 +1,1 @@
+"""HTTP: one blueprint a file, each found by its name `blueprint`."""

@@ -1,0 +1,71 @@
+"""Keys and scopes: every route names the scope it needs with `requires`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import structlog
+from flask import Request, g, request
+
+from optimizer.api._context import services
+from optimizer.catalog.keys import Opened, open_key
+from optimizer.errors import ForbiddenError, UnauthenticatedError
+
+View = TypeVar("View", bound=Callable[..., Any])
+NEEDED_SCOPE = "needed_scope"  # attribute of a view; the documentation and the route test read it
+
+
+def requires(scope: str) -> Callable[[View], View]:
+    """Let a view run only with a key that has the scope; its project is then `project()`."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - a decorator passes everything on
+            authenticate(_presented_key(request), scope)
+            return view(*args, **kwargs)
+
+        setattr(guarded, NEEDED_SCOPE, scope)
+        spec = getattr(guarded, "_spec", {})
+        guarded._spec = {**spec, "security": "bearer"}  # type: ignore[attr-defined] # noqa: SLF001 - APIFlask's own slot
+        return guarded  # type: ignore[return-value]
+
+    return decorate
+
+
+def authenticate(key: str, scope: str) -> Opened:
+    """Open a key for this request.
+
+    Raises:
+        UnauthenticatedError: Unknown or revoked.
+        ForbiddenError: The key lacks the scope.
+    """
+    with services().stores.control.reading() as session:
+        opened = open_key(session, key)
+    if scope not in opened.scopes:
+        raise ForbiddenError(f"This takes a key with the scope `{scope}`.")
+    g.project = opened.project
+    g.key_id = opened.key_id
+    structlog.contextvars.bind_contextvars(project=opened.project.key, key_id=opened.key_id)
+    return opened
+
+
+def _presented_key(incoming: Request) -> str:
+    header = incoming.headers.get("Authorization", "")
+    kind, _, credentials = header.partition(" ")
+    if kind.lower() == "bearer" and credentials.strip():
+        return credentials.strip()
+    if kind.lower() == "basic":
+        return _basic_user(credentials.strip())
+    raise UnauthenticatedError("A key is needed: send `Authorization: Bearer <key>`.")
+
+
+def _basic_user(credentials: str) -> str:
+    try:
+        user, _, _ = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        raise UnauthenticatedError("The Authorization header cannot be read.") from None
+    return user

@@ -1,0 +1,1 @@
+"""Projects, their keys, and the catalog of event definitions."""

@@ -1,0 +1,129 @@
+"""DuckDB, the embedded event engine: one file, one process, one cursor per thread.
+
+A second process cannot open the file; the message then names the first one's process and what to do instead.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from optimizer.errors import BusyError, ConfigurationError
+from optimizer.storage.events import SCHEMAS, EventStore, StoredIds, ibis_schema
+
+DELETE_REPLACED_COUNTS = """
+DELETE FROM counts USING incoming_rows AS incoming
+WHERE counts.project_id = incoming.project_id AND counts.system = incoming.system AND counts.date = incoming.date
+  AND counts.name = incoming.name AND counts.dimensions = incoming.dimensions
+  AND counts.experiment = incoming.experiment AND counts.variant = incoming.variant
+"""
+ID_COLUMN = {"events": "event_id", "exposures": "exposure_id"}
+
+
+class DuckDBEventStore(EventStore):
+    """Events in one DuckDB file.
+
+    Args:
+        path: The file; made when missing. ``:memory:`` keeps everything in memory.
+
+    Raises:
+        ConfigurationError: Another process has the file open, or it cannot be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._connection = _connect(path)
+        self._local = threading.local()
+        self._write_lock = threading.Lock()
+        self._closed = False
+        backend = self._backend()
+        existing = set(backend.list_tables())
+        for name in SCHEMAS:
+            if name not in existing:
+                backend.create_table(name, schema=ibis_schema(name))
+
+    def append(self, batches: Mapping[str, pa.Table]) -> None:
+        """Write rows in one transaction; DuckDB syncs its log before the commit returns."""
+        with self._write_lock:
+            cursor = self._cursor()
+            try:
+                cursor.begin()
+                for name, rows in batches.items():
+                    self._insert(cursor, name, rows)
+                cursor.commit()
+            except duckdb.Error as error:
+                _roll_back(cursor)
+                kind = type(error).__name__
+                raise BusyError(f"The event store could not commit ({kind}); nothing was stored. Retry.") from None
+
+    def stored_ids(self, table: str) -> StoredIds:
+        """Read every id hash of a table."""
+        stored = self.table(table)
+        hashes = stored.select("id_hash").to_pyarrow()["id_hash"].combine_chunks()
+        return StoredIds(hashes, int(stored.sequence.max().to_pyarrow().as_py() or 0))
+
+    def find_by_id_hash(self, table: str, id_hashes: Sequence[int]) -> pa.Table:
+        """Read the stored rows that may be meant by these hashes."""
+        stored = self.table(table)
+        found = stored.filter(stored.id_hash.isin(list(id_hashes)))
+        return found.select("project_id", "id_hash", "content_hash", id=found[ID_COLUMN[table]]).to_pyarrow()
+
+    def table(self, name: str) -> ir.Table:
+        """Return a table bound to this thread's cursor."""
+        return self._backend().table(name)
+
+    def close(self) -> None:
+        """Write the log into the file and let go of it."""
+        if not self._closed:
+            self._closed = True
+            self._connection.close()
+
+    def _insert(self, cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+        cursor.register("incoming_rows", rows.cast(SCHEMAS[name]))
+        incoming = cursor.table("incoming_rows")
+        if name == "counts":
+            cursor.execute(DELETE_REPLACED_COUNTS)
+        incoming.insert_into(name)
+        cursor.unregister("incoming_rows")
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        self._backend()
+        cursor: duckdb.DuckDBPyConnection = self._local.cursor
+        return cursor
+
+    def _backend(self) -> ibis.backends.duckdb.Backend:
+        if not hasattr(self._local, "backend"):
+            self._local.cursor = self._connection.cursor()
+            self._local.backend = ibis.duckdb.from_connection(self._local.cursor)
+        return self._local.backend
+
+
+def _connect(path: str) -> duckdb.DuckDBPyConnection:
+    if path != ":memory:":
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        connection = duckdb.connect(path)
+    except duckdb.IOException as error:
+        holder = re.search(r"PID (\d+)", str(error))
+        if "lock" in str(error).lower():
+            who = f"process {holder[1]}" if holder else "another process"
+            raise ConfigurationError(
+                f"The event store {path} is in use by {who}. "
+                "Talk to that one over HTTP (--url), stop it, or choose another data folder."
+            ) from None
+        raise ConfigurationError(f"The event store {path} cannot be opened: {error}") from None
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
+    try:
+        cursor.rollback()
+    except duckdb.TransactionException:
+        return  # the failed statement already ended the transaction

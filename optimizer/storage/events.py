@@ -1,0 +1,161 @@
+"""The event plane as Ibis tables: what the read side computes with, whatever engine holds the rows.
+
+Readers get tables already narrowed to one project, so that no query can forget it. Times are naive UTC on the
+engine (one convention for every dialect) and aware `datetime` in Python: `as_utc` and `naive_utc` convert.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+_TIME = pa.timestamp("us")
+
+EVENT_SCHEMA = pa.schema(
+    [
+        ("project_id", pa.int32()),
+        ("sequence", pa.int64()),  # order of commitment: the cursor of every scan
+        ("event_id", pa.string()),
+        ("id_hash", pa.int64()),
+        ("content_hash", pa.int64()),
+        ("name", pa.string()),
+        ("timestamp", _TIME),
+        ("received_at", _TIME),
+        ("unit_id", pa.string()),  # "u:<user>", "a:<anonymous>", "c:<cookieless>"; "" without analytics consent
+        ("user_id", pa.string()),
+        ("anonymous_id", pa.string()),
+        ("session_id", pa.string()),
+        ("value", pa.float64()),
+        ("currency", pa.string()),
+        ("source", pa.string()),
+        ("medium", pa.string()),
+        ("campaign", pa.string()),
+        ("device", pa.string()),
+        ("page", pa.string()),
+        ("country", pa.string()),
+        ("properties", pa.string()),  # JSON text
+        ("consent_analytics", pa.bool_()),
+        ("consent_ad_user_data", pa.bool_()),
+        ("consent_ad_personalization", pa.bool_()),
+        ("consent_email", pa.bool_()),
+    ]
+)
+EXPOSURE_SCHEMA = pa.schema(
+    [
+        ("project_id", pa.int32()),
+        ("sequence", pa.int64()),
+        ("exposure_id", pa.string()),
+        ("id_hash", pa.int64()),
+        ("content_hash", pa.int64()),
+        ("experiment", pa.string()),
+        ("variant", pa.string()),
+        ("unit_id", pa.string()),
+        ("user_id", pa.string()),
+        ("anonymous_id", pa.string()),
+        ("timestamp", _TIME),
+        ("received_at", _TIME),
+    ]
+)
+COUNT_SCHEMA = pa.schema(
+    [
+        ("project_id", pa.int32()),
+        ("sequence", pa.int64()),
+        ("system", pa.string()),
+        ("date", pa.date32()),
+        ("name", pa.string()),
+        ("dimensions", pa.string()),  # JSON text with sorted keys: part of the replacement key
+        ("experiment", pa.string()),  # "" when the row belongs to none
+        ("variant", pa.string()),
+        ("visitors", pa.int64()),
+        ("occurrences", pa.int64()),
+        ("value", pa.float64()),
+        ("value_squares", pa.float64()),
+        ("received_at", _TIME),
+    ]
+)
+COUNT_KEY = ("project_id", "system", "date", "name", "dimensions", "experiment", "variant")
+SCHEMAS: Mapping[str, pa.Schema] = {"events": EVENT_SCHEMA, "exposures": EXPOSURE_SCHEMA, "counts": COUNT_SCHEMA}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIds:
+    """What the deduplicator needs of the rows already stored.
+
+    Attributes:
+        id_hashes: int64 array of the 64-bit hashes of (project, id) of every stored row.
+        last_sequence: The highest sequence in use; 0 when empty.
+    """
+
+    id_hashes: pa.Array
+    last_sequence: int
+
+
+class EventStore(ABC):
+    """One event engine. Thread-safe: every thread gets a connection of its own."""
+
+    @abstractmethod
+    def append(self, batches: Mapping[str, pa.Table]) -> None:
+        """Write rows to several tables in one durable commit; on return they survive a power cut.
+
+        Args:
+            batches: Table name (a key of `SCHEMAS`) to rows in that table's schema. Count rows replace stored rows
+                with the same `COUNT_KEY`; the others are only added.
+
+        Raises:
+            BusyError: The store could not commit; nothing was stored.
+        """
+
+    @abstractmethod
+    def stored_ids(self, table: str) -> StoredIds:
+        """Read the id hashes of a table (``events`` or ``exposures``)."""
+
+    @abstractmethod
+    def find_by_id_hash(self, table: str, id_hashes: Sequence[int]) -> pa.Table:
+        """Read (project_id, id, id_hash, content_hash) of the stored rows with these hashes; `id` is their own id."""
+
+    @abstractmethod
+    def table(self, name: str) -> ir.Table:
+        """Return a whole table as an Ibis expression bound to this thread's connection."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Flush and close every connection."""
+
+    def events(self, project_id: int) -> ir.Table:
+        """Return one project's events (columns of `EVENT_SCHEMA`)."""
+        return self._of_project("events", project_id)
+
+    def exposures(self, project_id: int) -> ir.Table:
+        """Return one project's exposures (columns of `EXPOSURE_SCHEMA`)."""
+        return self._of_project("exposures", project_id)
+
+    def counts(self, project_id: int) -> ir.Table:
+        """Return one project's daily counts (columns of `COUNT_SCHEMA`), the newest of each key."""
+        return self._of_project("counts", project_id)
+
+    def _of_project(self, name: str, project_id: int) -> ir.Table:
+        table = self.table(name)
+        return table.filter(table.project_id == project_id).drop("project_id")
+
+
+def naive_utc(moment: dt.datetime) -> dt.datetime:
+    """Convert an aware datetime to the engines' naive UTC."""
+    if moment.tzinfo is None:
+        raise ValueError("moment must be time-zone aware")
+    return moment.astimezone(dt.UTC).replace(tzinfo=None)
+
+
+def as_utc(moment: dt.datetime) -> dt.datetime:
+    """Convert an engine's naive UTC datetime to an aware one."""
+    return moment.replace(tzinfo=dt.UTC)
+
+
+def ibis_schema(name: str) -> ibis.Schema:
+    """Return a table's schema in Ibis' types."""
+    return ibis.Schema.from_pyarrow(SCHEMAS[name])
