@@ -9,9 +9,10 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import structlog
-from flask import Request, g, request
+from flask import Request, current_app, g, request
 
 from optimizer.api._context import services
+from optimizer.api._idempotency import once
 from optimizer.catalog.keys import Opened, open_key
 from optimizer.errors import ForbiddenError, UnauthenticatedError
 
@@ -26,7 +27,7 @@ def requires(scope: str) -> Callable[[View], View]:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - a decorator passes everything on
             authenticate(_presented_key(request), scope)
-            return view(*args, **kwargs)
+            return once(lambda: current_app.make_response(view(*args, **kwargs)))
 
         setattr(guarded, NEEDED_SCOPE, scope)
         spec = getattr(guarded, "_spec", {})

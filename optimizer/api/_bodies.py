@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from apiflask.schema_adapters.pydantic import PydanticAdapter
 from apiflask.schema_adapters.registry import registry
-from flask import Request
+from flask import Request, g, request
 from pydantic import BaseModel, ValidationError
 
 from optimizer.errors import InvalidInputError, Problem, TooLargeError, UnreadableInputError
@@ -23,17 +23,17 @@ MAXIMUM_NESTING = 64
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
-def read_body(request: Request, limit: int = MAXIMUM_BODY_BYTES) -> bytes:
+def read_body(incoming: Request, limit: int = MAXIMUM_BODY_BYTES) -> bytes:
     """Return the decompressed body.
 
     Raises:
         TooLargeError: Over the limit, before or after decompression; reading stopped there.
         UnreadableInputError: The gzip stream is broken, or the encoding is another one.
     """
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if request.content_length is not None and request.content_length > limit:
+    encoding = incoming.headers.get("Content-Encoding", "identity").strip().lower()
+    if incoming.content_length is not None and incoming.content_length > limit:
         raise TooLargeError(f"The body is over the limit of {limit} bytes. Send less at a time.")
-    raw = request.stream.read(limit + 1)
+    raw = incoming.stream.read(limit + 1)
     if encoding == "gzip":
         raw = _gunzip(raw, limit)
     elif encoding not in {"identity", ""}:
@@ -43,14 +43,22 @@ def read_body(request: Request, limit: int = MAXIMUM_BODY_BYTES) -> bytes:
     return raw
 
 
-def read_json(request: Request, limit: int = MAXIMUM_BODY_BYTES) -> Any:  # noqa: ANN401 - any JSON
+def cached_body() -> bytes:
+    """Return the present request's decompressed body, read once."""
+    if "body" not in g:
+        g.body = read_body(request)
+    body: bytes = g.body
+    return body
+
+
+def read_json() -> Any:  # noqa: ANN401 - any JSON
     """Return the parsed body.
 
     Raises:
         TooLargeError: See `read_body`.
         UnreadableInputError: Not JSON, or nested deeper than 64 levels.
     """
-    raw = read_body(request, limit)
+    raw = cached_body()
     refuse_deep_nesting(raw)
     try:
         return msgspec.json.decode(raw)
@@ -85,7 +93,7 @@ class StrictAdapter(PydanticAdapter):
         del kwargs
         if location == "query":
             return self._validated(dict(request.args.items()), "/query")
-        return self._validated(read_json(request), "")
+        return self._validated(read_json(), "")
 
     def _validated(self, data: object, base: str) -> BaseModel:
         try:

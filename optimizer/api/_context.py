@@ -5,15 +5,26 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from flask import current_app, g
 
-from optimizer.ingest.collector import Collector
+from optimizer.ingest.service import Ingest
 from optimizer.settings import Settings
 from optimizer.storage.stores import Stores
-from optimizer.storage.tables import Project
+from optimizer.storage.tables import JobRun, Project
 
 EXTENSION = "optimizer"
+
+
+class JobRunner(Protocol):
+    """What views need of the schedule (jobs are this layer's siblings, so only the shape is known here)."""
+
+    def run_now(self, name: str, *, now: dt.datetime) -> JobRun:
+        """Wait for a run under way, then run the job and return its record."""
+
+    def stop(self, timeout: float) -> None:
+        """Let running jobs finish, or release them after `timeout` seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +34,16 @@ class Services:
     Attributes:
         settings: The frozen settings of this process.
         stores: Control plane, event plane and cipher.
-        collector: The group-committing writer of events.
+        ingest: The pipeline that every wire format ends in.
         clock: The current time, aware UTC; tests inject their own.
+        schedule: Runs jobs on their slots and on request.
     """
 
     settings: Settings
     stores: Stores
-    collector: Collector
+    ingest: Ingest
     clock: Callable[[], dt.datetime]
+    schedule: JobRunner
 
 
 def services() -> Services:

@@ -79,7 +79,6 @@ COUNT_SCHEMA = pa.schema(
         ("received_at", _TIME),
     ]
 )
-COUNT_KEY = ("project_id", "system", "date", "name", "dimensions", "experiment", "variant")
 SCHEMAS: Mapping[str, pa.Schema] = {"events": EVENT_SCHEMA, "exposures": EXPOSURE_SCHEMA, "counts": COUNT_SCHEMA}
 
 
@@ -105,7 +104,8 @@ class EventStore(ABC):
 
         Args:
             batches: Table name (a key of `SCHEMAS`) to rows in that table's schema. Count rows replace stored rows
-                with the same `COUNT_KEY`; the others are only added.
+                with the same key (project, system, date, name, dimensions,
+                experiment, variant); the others are only added.
 
         Raises:
             BusyError: The store could not commit; nothing was stored.

@@ -1,0 +1,58 @@
+# Names commands; the work is done by the tools they name. `make` alone lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar on --require-hashes
+WORKERS ?= auto
+
+.PHONY: help demo test lint serve lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+demo: $(VENV)/installed ## install what is needed and run the whole loop on real input
+	$(BIN)/optimizer demo
+
+test: $(VENV)/installed-test lint ## install the test extras, check the code, run every test
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/installed-test ## ruff, mypy, import-linter, vulture, deptry, alembic check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.check_dead_code
+	$(BIN)/deptry optimizer
+	$(BIN)/python -m tests.check_migrations
+
+serve: $(VENV)/installed ## start the service in ./optimizer-data
+	$(BIN)/optimizer serve
+
+lock: ## renew both lock files with pip-tools
+	pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --extra build --extra test -o requirements-test.lock pyproject.toml
+	pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --extra build -c requirements-test.lock -o requirements.lock pyproject.toml
+
+clean: ## remove the virtual environment
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed."; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Installing python3-venv"; \
+	  $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
+	@echo "Creating $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.lock requirements-demo.lock pyproject.toml | $(BIN)/python
+	@echo "Installing the hash-pinned packages (about a minute)"
+	$(PIP) -r requirements.lock
+	$(PIP) --no-deps -r requirements-demo.lock
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/installed-test: requirements-test.lock $(VENV)/installed
+	@echo "Installing the hash-pinned test extras"
+	$(PIP) -r requirements-test.lock
+	@touch $@

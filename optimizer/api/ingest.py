@@ -1,0 +1,142 @@
+"""Our own ingest: events, counts and exposures, durable before the answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from apiflask import APIBlueprint
+from flask import Response, request
+from pydantic import BaseModel, Field
+
+from optimizer.api._auth import requires
+from optimizer.api._bodies import cached_body, refuse_deep_nesting
+from optimizer.api._context import now, project_id, services
+from optimizer.errors import InvalidInputError, TooLargeError, UnreadableInputError
+from optimizer.ingest.service import Origin
+
+MAXIMUM_BATCH = 2_500
+MAXIMUM_SYSTEM_LENGTH = 64
+blueprint = APIBlueprint("ingest", __name__, tag="Ingest")
+
+
+class VerdictAnswer(BaseModel):
+    """What became of one item."""
+
+    index: int = Field(description="Its place in the batch, from 0.")
+    code: str = Field(description="Stable name, for example `missing_name`.")
+    detail: str = Field(description="One sentence for a person.")
+
+
+class IngestAnswer(BaseModel):
+    """The answer to every readable batch; what is counted as accepted is on disk."""
+
+    accepted: int = Field(description="Items stored by this request.")
+    duplicates: int = Field(description="Items whose id was stored before; the first content stays.")
+    rejected: list[VerdictAnswer] = Field(description="Items that were not stored, and why.")
+    warnings: list[VerdictAnswer] = Field(description="Items that were stored with a reservation.")
+
+
+class EventsBody(BaseModel):
+    """Up to 2 500 events."""
+
+    events: list[dict[str, Any]] = Field(description="Events; only `name` is required. See docs/ingest.md.")
+
+
+class ExposuresBody(BaseModel):
+    """Up to 2 500 exposures."""
+
+    exposures: list[dict[str, Any]] = Field(description="experiment, variant, user_id or anonymous_id, timestamp.")
+
+
+class CountsBody(BaseModel):
+    """Up to 2 500 daily totals."""
+
+    system: str = Field(description="Which tool counted, for example `swetrix`; part of the replacement key.")
+    counts: list[dict[str, Any]] = Field(description="date, name, visitors, occurrences, value, dimensions, …")
+
+
+@blueprint.post("/v1/events")
+@requires("ingest")
+@blueprint.output(IngestAnswer)
+@blueprint.doc(
+    summary="Store events",
+    description="Durable before the answer. Answers 200 for a readable batch and judges each event by itself.",
+)
+def store_events() -> Response:
+    """Store a batch of events."""
+    items = _items(_envelope({"events"}), "events")
+    return _json(services().ingest.take_events(project_id(), items, origin()))
+
+
+@blueprint.post("/v1/exposures")
+@requires("ingest")
+@blueprint.output(IngestAnswer)
+@blueprint.doc(summary="Store exposures", description="Who saw which variant; the first exposure of a unit counts.")
+def store_exposures() -> Response:
+    """Store a batch of exposures."""
+    items = _items(_envelope({"exposures"}), "exposures")
+    return _json(services().ingest.take_exposures(project_id(), items, origin()))
+
+
+@blueprint.post("/v1/counts")
+@requires("ingest")
+@blueprint.output(IngestAnswer)
+@blueprint.doc(
+    summary="Store daily totals",
+    description="For cookieless tools that only know totals. The same key sent again replaces what was stored.",
+)
+def store_counts() -> Response:
+    """Store a batch of daily totals."""
+    envelope = _envelope({"system", "counts"})
+    system = _system(envelope)
+    return _json(services().ingest.take_counts(project_id(), system, _items(envelope, "counts"), origin()))
+
+
+def origin() -> Origin:
+    """Describe the present request as the pipeline wants it."""
+    return Origin(now(), request.remote_addr or "", request.headers.get("User-Agent", ""))
+
+
+def _envelope(known: set[str]) -> dict[str, msgspec.Raw]:
+    raw = cached_body()
+    try:
+        envelope = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        raise InvalidInputError.at("", "not_an_object", "The body must be a JSON object.") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        refuse_deep_nesting(raw)
+        raise UnreadableInputError("The body is not JSON.") from None
+    for name in envelope.keys() - known:
+        raise InvalidInputError.at(f"/{name[:80]}", "unknown_field", f"The body takes {' and '.join(sorted(known))}.")
+    return envelope
+
+
+def _items(envelope: dict[str, msgspec.Raw], name: str) -> list[msgspec.Raw]:
+    if name not in envelope:
+        raise InvalidInputError.at(f"/{name}", "missing", f"`{name}` is missing.")
+    try:
+        items = msgspec.json.decode(envelope[name], type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        raise InvalidInputError.at(f"/{name}", "not_a_list", f"`{name}` must be a list.") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise UnreadableInputError(f"`{name}` is not JSON.") from None
+    if len(items) > MAXIMUM_BATCH:
+        raise TooLargeError(f"{name} is over the limit of {MAXIMUM_BATCH} a request. Send less at a time.")
+    for item in items:
+        refuse_deep_nesting(bytes(item))
+    return items
+
+
+def _system(envelope: dict[str, msgspec.Raw]) -> str:
+    try:
+        system = msgspec.json.decode(envelope.get("system", b"null"), type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        system = ""
+    if not 0 < len(system) <= MAXIMUM_SYSTEM_LENGTH:
+        raise InvalidInputError.at("/system", "invalid", "`system` must name the counting tool, up to 64 characters.")
+    return system
+
+
+def _json(answer: object) -> Response:
+    return Response(msgspec.json.encode(answer), mimetype="application/json")

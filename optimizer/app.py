@@ -1,0 +1,137 @@
+"""The composition root: the only place that knows every part.
+
+`open_stores` prepares the data folder (lock-free; the command line holds the lock), `create_app` puts the parts
+together, `close_app` takes them apart in the order that loses nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable
+
+import structlog
+from apiflask import APIBlueprint, APIFlask
+from flask import g, request
+from flask.typing import ResponseReturnValue
+from werkzeug.wrappers import Response
+
+import optimizer.api
+from optimizer.api import _bodies, _documentation, _metrics, _problems
+from optimizer.api._context import EXTENSION, Services, services
+from optimizer.catalog.keys import ensure_bootstrap_key
+from optimizer.catalog.projects import ensure_default_project
+from optimizer.discovery import discover_modules
+from optimizer.errors import ConfigurationError
+from optimizer.ingest.catalog_views import CatalogViews
+from optimizer.ingest.collector import Collector
+from optimizer.ingest.identity import CookielessIdentity
+from optimizer.ingest.service import Ingest
+from optimizer.jobs.schedule import Schedule
+from optimizer.settings import Settings
+from optimizer.storage.cipher import Cipher, prove_key, secret_from_data_dir
+from optimizer.storage.control import ControlStore
+from optimizer.storage.migrate import upgrade
+from optimizer.storage.open import open_event_store
+from optimizer.storage.stores import Stores
+from optimizer.storage.tables.base import utc_now
+
+VERSION = "0.1.0"
+DRAIN_SECONDS = 25.0
+log = structlog.get_logger(__name__)
+
+
+def prepare_control(settings: Settings) -> tuple[ControlStore, Cipher, bool]:
+    """Open and migrate the control plane, prove the secret key, make the first project and the bootstrap key.
+
+    Returns:
+        The store, the cipher, and whether the secret key was generated just now.
+
+    Raises:
+        ConfigurationError: Something is wrong with the settings or the data folder; says what to do.
+    """
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        secret, made = (
+            (settings.secret_key.get_secret_value(), False)
+            if settings.secret_key
+            else secret_from_data_dir(settings.data_dir)
+        )
+    except OSError as error:
+        raise ConfigurationError(f"The data folder {settings.data_dir} cannot be used: {error.strerror}.") from None
+    cipher = Cipher(secret)
+    control = ControlStore(settings.control_url)
+    upgrade(control)
+    prove_key(control, cipher)
+    with control.session() as session:
+        project = ensure_default_project(session)
+        if settings.bootstrap_key and project.id is not None:
+            ensure_bootstrap_key(session, project.id, settings.bootstrap_key.get_secret_value(), now=utc_now())
+    return control, cipher, made
+
+
+def open_stores(settings: Settings) -> Stores:
+    """Open both stores, ready for use.
+
+    Raises:
+        ConfigurationError: See `prepare_control`; or another process holds the event store.
+    """
+    control, cipher, _ = prepare_control(settings)
+    return Stores(control, open_event_store(settings.event_store_url), cipher)
+
+
+def create_app(
+    settings: Settings, stores: Stores | None = None, *, clock: Callable[[], dt.datetime] = utc_now
+) -> APIFlask:
+    """Put the application together.
+
+    Args:
+        settings: Frozen settings.
+        stores: Open stores; by default those that the settings name.
+        clock: The current time, aware UTC.
+    """
+    stores = stores or open_stores(settings)
+    collector = Collector(stores, queue_rows=settings.queue_events, timeout_seconds=settings.commit_timeout_seconds)
+    ingest = Ingest(collector, CatalogViews(stores.control), CookielessIdentity(stores.control, stores.cipher))
+    schedule = Schedule(stores, settings, clock)
+    app = APIFlask("optimizer", title="optimizer", version=VERSION, docs_path=None, json_errors=False)
+    app.extensions[EXTENSION] = Services(settings, stores, ingest, clock, schedule)
+    _bodies.install()
+    _problems.install(app)
+    _documentation.install(app)
+    _metrics.install(app)
+    app.before_request(_begin)
+    app.after_request(_end)
+    for module in discover_modules(optimizer.api.__name__):
+        blueprint = getattr(module, "blueprint", None)
+        if isinstance(blueprint, APIBlueprint):
+            app.register_blueprint(blueprint)
+    if settings.scheduler:
+        schedule.start()
+    return app
+
+
+def close_app(app: APIFlask) -> None:
+    """Stop the schedule, write out every acknowledged event, close the stores."""
+    parts: Services = app.extensions[EXTENSION]
+    parts.schedule.stop(DRAIN_SECONDS)
+    parts.ingest.collector.close()
+    parts.stores.events.close()
+    parts.stores.control.close()
+    log.info("closed")
+
+
+def _begin() -> ResponseReturnValue | None:
+    structlog.contextvars.clear_contextvars()
+    g.request_id = uuid.uuid4().hex
+    structlog.contextvars.bind_contextvars(request_id=g.request_id, method=request.method, path=request.path)
+    return None
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    if request.path.startswith("/v1/"):
+        response.headers.setdefault("Cache-Control", "no-store")
+    log.debug("answered", status=response.status_code, started=services().clock().isoformat())
+    return response

@@ -1,0 +1,54 @@
+"""`optimizer`: finds the commands and turns our errors into one clear line and exit status 2.
+
+Commands are imported only when called, because a growth team's terminal should not wait for the statistics to load.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import click
+from rich.console import Console
+
+import optimizer.cli
+from optimizer.errors import OptimizerError
+
+
+class Commands(click.Group):
+    """Every module of this package that holds a `command` is one, under its own name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name every command."""
+        del ctx
+        found = (info.name for info in pkgutil.iter_modules(optimizer.cli.__path__))
+        return sorted(name for name in found if not name.startswith("_") and name != "main")
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"optimizer.cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="optimizer")
+def group() -> None:
+    r"""Turn micro conversions into four decisions.
+
+    \b
+    Examples:
+      optimizer serve                        start everything in ./optimizer-data
+      optimizer keys create --scope ingest   a key for your tracker
+      optimizer demo                         the whole loop on real input, in two minutes
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        group(standalone_mode=True)
+    except OptimizerError as error:
+        Console(stderr=True).print(f"[bold red]error[/] {error.detail}", highlight=False)
+        raise SystemExit(2) from None

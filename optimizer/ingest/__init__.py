@@ -1,0 +1,1 @@
+"""From any wire format to one internal event, durable before the answer."""

@@ -1,0 +1,245 @@
+"""Group commit: many requests' rows become one durable commit, and only then is any of them answered.
+
+Requests hand their rows to one writer thread and wait. The writer takes everything that has queued up meanwhile,
+removes duplicates, writes what may be kept of persons, commits the events, and answers all at once. The queue is
+bounded in rows: when the disk falls behind, requests are refused with `BusyError` instead of filling memory.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from optimizer.catalog.definitions import record_seen
+from optimizer.errors import BusyError, OptimizerError
+from optimizer.ingest import match_data
+from optimizer.ingest.dedup import Deduplicator
+from optimizer.ingest.prepare import Prepared, Row
+from optimizer.storage.events import SCHEMAS
+from optimizer.storage.stores import Stores
+
+MAXIMUM_GROUP_ROWS = 20_000
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a submission, by index in the request's batch.
+
+    Attributes:
+        duplicates: Rows whose id was stored before with the same content.
+        differing: Rows whose id was stored before with other content; the first content was kept.
+    """
+
+    duplicates: Sequence[int]
+    differing: Sequence[int]
+
+
+@dataclass(slots=True)
+class _Submission:
+    project_id: int
+    prepared: Prepared
+    counts: list[tuple[Any, ...]]
+    received_at: dt.datetime
+    answer: Future[Receipt] = field(default_factory=Future)
+
+    @property
+    def rows(self) -> int:
+        return len(self.prepared.events) + len(self.prepared.exposures) + len(self.counts)
+
+
+class Collector:
+    """The one writer of events of this process.
+
+    Args:
+        stores: Where rows go.
+        queue_rows: Rows that may wait for the disk.
+        timeout_seconds: How long a request waits for its commit.
+    """
+
+    def __init__(self, stores: Stores, *, queue_rows: int = 50_000, timeout_seconds: float = 30.0) -> None:
+        self._stores = stores
+        self._queue_rows = queue_rows
+        self._timeout_seconds = timeout_seconds
+        self._dedup = {table: Deduplicator(stores.events, table) for table in ("events", "exposures")}
+        counts = stores.events.table("counts").sequence.max().to_pyarrow().as_py() or 0
+        self._sequence = max(counts, *(dedup.last_sequence for dedup in self._dedup.values()))
+        self._waiting: deque[_Submission] = deque()
+        self._waiting_rows = 0
+        self._condition = threading.Condition()
+        self._closing = False
+        self._writer = threading.Thread(target=self._run, name="event-writer", daemon=True)
+        self._writer.start()
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that wait for the disk now."""
+        return self._waiting_rows
+
+    @property
+    def alive(self) -> bool:
+        """Whether the writer can take rows."""
+        return self._writer.is_alive() and not self._closing
+
+    def submit(
+        self,
+        project_id: int,
+        prepared: Prepared,
+        *,
+        received_at: dt.datetime,
+        counts: Sequence[tuple[Any, ...]] = (),
+    ) -> Receipt:
+        """Store a batch and return when it is on disk.
+
+        Args:
+            project_id: Whose rows.
+            prepared: Events and exposures that passed preparation.
+            received_at: When the request arrived.
+            counts: Count rows in schema order without `sequence`.
+
+        Raises:
+            BusyError: The queue is full, the service is stopping, or the store could not commit. Nothing of this
+                batch is acknowledged; it is safe to send it again.
+        """
+        submission = _Submission(project_id, prepared, list(counts), received_at)
+        if not submission.rows:
+            return Receipt((), ())
+        with self._condition:
+            if self._closing:
+                raise BusyError("The service is stopping; nothing was stored. Send it again.", retry_after_seconds=5)
+            if self._waiting_rows + submission.rows > self._queue_rows and self._waiting:
+                raise BusyError("Too many events wait for the disk; nothing of this batch was stored. Send it again.")
+            self._waiting.append(submission)
+            self._waiting_rows += submission.rows
+            self._condition.notify()
+        try:
+            return submission.answer.result(self._timeout_seconds)
+        except FutureTimeoutError:
+            detail = "The disk did not answer in time. Send it again: event ids keep repeats from counting twice."
+            raise BusyError(detail, retry_after_seconds=5) from None
+
+    def close(self) -> None:
+        """Refuse new rows, write out what waits, and stop the writer."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._writer.join()
+
+    def _run(self) -> None:
+        while True:
+            group = self._next_group()
+            if not group:
+                return
+            try:
+                self._answer(group)
+            except (OptimizerError, SQLAlchemyError) as error:
+                self._refuse(group, error)
+            except Exception as error:  # noqa: BLE001 - the writer must outlive any single batch
+                self._one_by_one(group, error)
+
+    def _answer(self, group: list[_Submission]) -> None:
+        for submission, receipt in zip(group, self._commit(group), strict=True):
+            submission.answer.set_result(receipt)
+
+    def _one_by_one(self, group: list[_Submission], error: Exception) -> None:
+        # Something in one batch that nobody foresaw must not cost the others their commit.
+        if len(group) == 1:
+            self._refuse(group, error)
+            return
+        for submission in group:
+            try:
+                self._answer([submission])
+            except Exception as own:  # noqa: BLE001 - as above
+                self._refuse([submission], own)
+
+    def _next_group(self) -> list[_Submission]:
+        with self._condition:
+            self._condition.wait_for(lambda: self._waiting or self._closing)
+            group: list[_Submission] = []
+            rows = 0
+            while self._waiting and (not group or rows + self._waiting[0].rows <= MAXIMUM_GROUP_ROWS):
+                submission = self._waiting.popleft()
+                rows += submission.rows
+                group.append(submission)
+            self._waiting_rows -= rows
+            return group
+
+    def _commit(self, group: list[_Submission]) -> list[Receipt]:
+        verdicts = {
+            "events": self._dedup["events"].judge([r.identified for s in group for r in s.prepared.events]),
+            "exposures": self._dedup["exposures"].judge([r.identified for s in group for r in s.prepared.exposures]),
+        }
+        fresh, receipts = _sorted_out(group, verdicts)
+        self._write_control(group, fresh["events"])
+        batches = {name: self._numbered(name, [row.values for row in rows]) for name, rows in fresh.items() if rows}
+        counts = _last_of_each_key([values for submission in group for values in submission.counts])
+        if counts:
+            batches["counts"] = self._numbered("counts", counts)
+        if batches:
+            self._stores.events.append(batches)
+        for name, rows in fresh.items():
+            self._dedup[name].remember([row.identified.id_hash for row in rows])
+        return receipts
+
+    def _write_control(self, group: list[_Submission], events: list[Row]) -> None:
+        kept = [row.kept for row in events if row.kept is not None]
+        named = [submission for submission in group if submission.prepared.new_names]
+        if not kept and not named:
+            return
+        with self._stores.control.session() as session:
+            match_data.write(session, self._stores.cipher, kept)
+            for submission in named:
+                seen = submission.prepared.new_names
+                record_seen(session, submission.project_id, seen, now=submission.received_at)
+
+    def _numbered(self, name: str, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+        first = self._sequence + 1
+        self._sequence += len(rows)
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        columns.insert(1, list(range(first, first + len(rows))))
+        schema = SCHEMAS[name]
+        return pa.table(
+            [pa.array(column, type=kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema
+        )
+
+    def _refuse(self, group: list[_Submission], error: Exception) -> None:
+        log.error("commit_failed", kind=type(error).__name__, rows=sum(submission.rows for submission in group))
+        detail = "The store could not commit; nothing of this batch was stored. Send it again."
+        for submission in group:
+            submission.answer.set_exception(BusyError(detail, retry_after_seconds=2))
+
+
+def _sorted_out(
+    group: list[_Submission], verdicts: dict[str, list[int | None]]
+) -> tuple[dict[str, list[Row]], list[Receipt]]:
+    fresh: dict[str, list[Row]] = {"events": [], "exposures": []}
+    answers = {name: iter(found) for name, found in verdicts.items()}
+    receipts = []
+    for submission in group:
+        duplicates, differing = [], []
+        for name, rows in (("events", submission.prepared.events), ("exposures", submission.prepared.exposures)):
+            for row in rows:
+                earlier = next(answers[name])
+                if earlier is None:
+                    fresh[name].append(row)
+                elif earlier == row.identified.content_hash:
+                    duplicates.append(row.index)
+                else:
+                    differing.append(row.index)
+        receipts.append(Receipt(duplicates, differing))
+    return fresh, receipts
+
+
+def _last_of_each_key(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    # project, system, date, name, dimensions, experiment, variant come first in a count row
+    return list({row[:7]: row for row in rows}.values())

@@ -1,0 +1,102 @@
+"""Exact deduplication by (project, id), across restarts, at a cost that does not grow with what is stored.
+
+A sorted array of the 64-bit hashes of every stored id answers almost every question alone; ids added since are in a
+small set that is merged in now and then. Only a hash that was seen before is checked against the store, so two
+different ids that share a hash are both kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.storage.events import EventStore
+
+MERGE_AT = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """One incoming row as the deduplicator sees it.
+
+    Attributes:
+        project_id: Its project.
+        id: Its id within the project.
+        id_hash: `hash_id` of both.
+        content_hash: Hash of what was sent, server-set fields aside.
+    """
+
+    project_id: int
+    id: str
+    id_hash: int
+    content_hash: int
+
+
+def hash_id(project_id: int, identifier: str) -> int:
+    """Hash (project, id) to a signed 64-bit integer."""
+    digest = hashlib.blake2b(f"{project_id}\0{identifier}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+class Deduplicator:
+    """Remembers the ids of one table. Used by the writer thread alone.
+
+    Args:
+        store: Where suspected duplicates are verified.
+        table: ``events`` or ``exposures``.
+    """
+
+    def __init__(self, store: EventStore, table: str) -> None:
+        self._store = store
+        self._table = table
+        stored = store.stored_ids(table)
+        self.last_sequence = stored.last_sequence
+        self._sorted: NDArray[np.int64] = np.sort(
+            np.asarray(stored.id_hashes.to_numpy(zero_copy_only=False), np.int64)
+        )
+        self._recent: set[int] = set()
+
+    def judge(self, rows: Sequence[Identified]) -> list[int | None]:
+        """Find each row's earlier twin.
+
+        Returns:
+            Per row, the content hash under which its id was first seen, or None when the id is new.
+        """
+        suspects = self._seen([row.id_hash for row in rows])
+        stored = self._stored_contents([row.id_hash for row, seen in zip(rows, suspects, strict=True) if seen])
+        verdicts: list[int | None] = []
+        fresh: dict[tuple[int, str], int] = {}
+        for row in rows:
+            key = (row.project_id, row.id)
+            earlier = stored.get(key, fresh.get(key))
+            verdicts.append(earlier)
+            if earlier is None:
+                fresh[key] = row.content_hash
+        return verdicts
+
+    def remember(self, id_hashes: Sequence[int]) -> None:
+        """Add ids that are now stored."""
+        self._recent.update(id_hashes)
+        if len(self._recent) >= MERGE_AT:
+            added = np.fromiter(self._recent, np.int64, len(self._recent))
+            self._sorted = np.sort(np.concatenate([self._sorted, added]))
+            self._recent.clear()
+
+    def _seen(self, id_hashes: Sequence[int]) -> list[bool]:
+        wanted = np.asarray(id_hashes, np.int64)
+        if len(self._sorted):
+            places = np.minimum(np.searchsorted(self._sorted, wanted), len(self._sorted) - 1)
+            in_sorted = self._sorted[places] == wanted
+        else:
+            in_sorted = np.zeros(len(wanted), bool)
+        return [bool(old) or value in self._recent for old, value in zip(in_sorted, id_hashes, strict=True)]
+
+    def _stored_contents(self, suspected: list[int]) -> dict[tuple[int, str], int]:
+        if not suspected:
+            return {}
+        found = self._store.find_by_id_hash(self._table, suspected).to_pylist()
+        return {(row["project_id"], row["id"]): row["content_hash"] for row in found}

@@ -1,0 +1,1 @@
+"""One wire format a file; each ends in the same pipeline."""

@@ -1,0 +1,124 @@
+"""Takes batches in any format through preparation and the collector, and answers with per-item verdicts."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from msgspec import Raw
+
+from optimizer.ingest.catalog_views import CatalogViews
+from optimizer.ingest.collector import Collector, Receipt
+from optimizer.ingest.counts import Count, count_rows
+from optimizer.ingest.decode import ItemDecoder
+from optimizer.ingest.event import BatchAnswer, Event, Exposure, Verdict
+from optimizer.ingest.identity import CookielessIdentity
+from optimizer.ingest.prepare import Prepared, Preparer
+
+_EVENTS = ItemDecoder(Event)
+_EXPOSURES = ItemDecoder(Exposure)
+_COUNTS = ItemDecoder(Count)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from.
+
+    Attributes:
+        received_at: Arrival, aware UTC.
+        ip: The request's address.
+        user_agent: The request's user agent.
+    """
+
+    received_at: dt.datetime
+    ip: str = ""
+    user_agent: str = ""
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What a wire format made of a batch.
+
+    Attributes:
+        events: (index, event) pairs.
+        exposures: (index, exposure) pairs; their indexes continue the same batch.
+        rejected: Items that could not be read.
+        warnings: Items that were read with a reservation.
+    """
+
+    events: list[tuple[int, Event]] = field(default_factory=list)
+    exposures: list[tuple[int, Exposure]] = field(default_factory=list)
+    rejected: list[Verdict] = field(default_factory=list)
+    warnings: list[Verdict] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """The pipeline that every format ends in.
+
+    Attributes:
+        collector: The durable writer.
+        views: Catalog rules by project.
+        cookieless: Ids for visitors who have none.
+    """
+
+    collector: Collector
+    views: CatalogViews
+    cookieless: CookielessIdentity
+
+    def take(self, project_id: int, decoded: Decoded, origin: Origin) -> BatchAnswer:
+        """Store a decoded batch.
+
+        Raises:
+            BusyError: Nothing was stored; safe to send again.
+        """
+        preparer = Preparer(
+            catalog=self.views.of(project_id),
+            received_at=origin.received_at,
+            cookieless_unit=lambda ip, agent: self.cookieless.unit(project_id, ip, agent, now=origin.received_at),
+            remote_ip=origin.ip,
+            remote_user_agent=origin.user_agent,
+        )
+        prepared = Prepared(rejected=decoded.rejected, warnings=decoded.warnings)
+        preparer.add_events(decoded.events, prepared)
+        preparer.add_exposures(decoded.exposures, prepared)
+        receipt = self.collector.submit(project_id, prepared, received_at=origin.received_at)
+        if prepared.new_names:
+            self.views.forget(project_id)
+        return _answer(prepared, receipt)
+
+    def take_events(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
+        """Store a batch in our own event format."""
+        decoded = Decoded()
+        decoded.events = _EVENTS.decode(items, decoded.rejected, decoded.warnings)
+        return self.take(project_id, decoded, origin)
+
+    def take_exposures(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
+        """Store a batch of exposures."""
+        decoded = Decoded()
+        decoded.exposures = _EXPOSURES.decode(items, decoded.rejected, decoded.warnings)
+        return self.take(project_id, decoded, origin)
+
+    def take_counts(self, project_id: int, system: str, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
+        """Store daily totals; those with a stored key replace it."""
+        rejected: list[Verdict] = []
+        warnings: list[Verdict] = []
+        decoded = _COUNTS.decode(items, rejected, warnings)
+        rows = count_rows(project_id, system, decoded, rejected, now=origin.received_at)
+        self.collector.submit(project_id, Prepared(), received_at=origin.received_at, counts=rows)
+        return BatchAnswer(len(rows), 0, sorted(rejected, key=_by_index), sorted(warnings, key=_by_index))
+
+
+def _answer(prepared: Prepared, receipt: Receipt) -> BatchAnswer:
+    detail = "An event with this id but other content is stored already; the first content was kept."
+    warnings = [*prepared.warnings, *(Verdict(index, "different_content", detail) for index in receipt.differing)]
+    duplicates = len(receipt.duplicates) + len(receipt.differing)
+    accepted = len(prepared.events) + len(prepared.exposures) - duplicates
+    return BatchAnswer(
+        accepted, duplicates, sorted(prepared.rejected, key=_by_index), sorted(warnings, key=_by_index)
+    )
+
+
+def _by_index(verdict: Verdict) -> int:
+    return verdict.index

@@ -1,0 +1,1 @@
+"""Scheduled work: one job a file, found by its name `JOB`."""
