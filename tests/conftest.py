@@ -12,6 +12,8 @@ import pyarrow as pa
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from optimizer.api._context import EXTENSION
 from optimizer.app import close_app, create_app
@@ -31,6 +33,13 @@ NOON = dt.datetime(2026, 11, 1, 12, tzinfo=dt.UTC)
 SECRET = "a secret key for tests only"
 
 pytest_plugins = ["tests.fixtures.postgres"]
+
+
+# Two shared cores: no deadline per example, and few enough examples that the whole run stays short.
+hypothesis_settings.register_profile(
+    "project", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("project")
 
 
 class Clock:

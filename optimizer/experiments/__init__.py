@@ -1,0 +1,1 @@
+"""A/B tests: plans, analyses from counts, experiments and their results."""

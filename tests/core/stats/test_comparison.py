@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optimizer.core.stats.comparison import Arm, Design, compare
+from optimizer.core.stats.moments import Moments
+
+FIXED = Design("fixed", 0.05, None)
+SEQUENTIAL = Design("sequential", 0.05, 20_000)
+
+
+def rate(visitors: int, conversions: int, weight: float = 1.0) -> Arm:
+    return Arm(Moments.of_conversions(visitors, conversions), weight)
+
+
+def numbers(value: Any) -> list[float]:
+    if isinstance(value, dict | list | tuple):
+        return [n for part in (value.values() if isinstance(value, dict) else value) for n in numbers(part)]
+    return [value] if isinstance(value, float) else []
+
+
+def test_the_sequential_interval_is_wider_than_the_fixed_one() -> None:
+    arms = {"control": rate(4000, 1200), "treatment": rate(4000, 1320)}
+    [fixed], [sequential] = compare(arms, "control", FIXED), compare(arms, "control", SEQUENTIAL)
+    assert fixed.significant
+    assert fixed.absolute_interval is not None
+    assert sequential.absolute_interval is not None
+    assert sequential.absolute_interval.lower < fixed.absolute_interval.lower
+    assert sequential.relative_interval is not None
+    assert sequential.method == "asymptotic_confidence_sequence, fieller"
+
+
+def test_intervals_over_several_arms_agree_with_their_adjusted_p_values() -> None:
+    arms = {"a": rate(4000, 400), "b": rate(4000, 460), "c": rate(4000, 455), "d": rate(4000, 470)}
+    for design in (FIXED, SEQUENTIAL):
+        for found in compare(arms, "a", design):
+            assert found.adjusted_p_value is not None
+            assert found.absolute_interval is not None
+            assert found.adjusted_p_value >= (found.p_value or 0)
+            assert found.significant == (found.absolute_interval.lower > 0)
+
+
+@pytest.mark.parametrize(
+    ("arms", "design", "status"),
+    [
+        ({"a": rate(100, 10), "b": rate(0, 0)}, FIXED, "empty"),
+        ({"a": rate(100, 10), "b": rate(5, 1, weight=0)}, FIXED, "zero_weight"),
+        ({"a": rate(100, 100), "b": rate(100, 100)}, FIXED, "no_variance"),
+        ({"a": rate(100, 0), "b": rate(100, 0)}, SEQUENTIAL, "no_variance"),
+        ({"a": rate(100, 10), "b": rate(100, 12)}, SEQUENTIAL, "too_early"),
+        ({"a": rate(400, 40), "b": rate(400, 60)}, Design("fixed", 0.05, 8000), "not_final"),
+        (
+            {"a": Arm(Moments(9, 9.0, None)), "b": Arm(Moments(9, 9.0, None))},
+            Design("fixed", 0.05, None, "mean"),
+            "no_sum_of_squares",
+        ),
+        (
+            {"a": Arm(Moments(1, 9.0, 81.0)), "b": Arm(Moments(9, 9.0, 19.0))},
+            Design("fixed", 0.05, None, "mean"),
+            "no_variance",
+        ),
+        (
+            {"a": Arm(Moments(500, 90.0, 81.0), 1, 90), "b": Arm(Moments(500, 9.0, 19.0), 1, 101)},
+            Design("sequential", 0.05, None, "mean"),
+            "too_early",
+        ),
+    ],
+)
+def test_what_cannot_be_judged_has_a_status_and_no_verdict(arms: dict[str, Arm], design: Design, status: str) -> None:
+    [found] = compare(arms, "a", design)
+    assert found.status == status
+    assert found.detail
+    assert not found.significant
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 300), st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0])), min_size=2, max_size=4
+    ),
+    st.sampled_from(["fixed", "sequential"]),
+    st.sampled_from([None, 1, 5000]),
+)
+def test_no_input_makes_a_number_that_is_not_one(
+    drawn: list[tuple[int, float, float]], method: Any, planned: int | None
+) -> None:
+    arms = {str(i): rate(n, round(n * share), weight) for i, (n, share, weight) in enumerate(drawn)}
+    for found in compare(arms, "0", Design(method, 0.05, planned)):
+        assert all(math.isfinite(number) for number in numbers(dataclasses.asdict(found)))
+
+
+def test_wrong_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match="baseline"):
+        compare({"a": rate(1, 1)}, "b", FIXED)
+    with pytest.raises(ValueError, match="alpha"):
+        compare({"a": rate(1, 1)}, "a", Design("fixed", 1.5, None))

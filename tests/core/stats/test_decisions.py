@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from optimizer.core.stats.comparison import Arm, Comparison, Design, compare
+from optimizer.core.stats.decisions import Candidate, Check, Guardrail, decide, non_inferiority
+from optimizer.core.stats.moments import Moments
+
+GOOD = Check("srm", passed=True, detail="fine")
+BAD = Check("srm", passed=False, detail="5,000 to 5,600 units where 1 to 1 was asked for")
+
+
+def judged(a: int, b: int, n: int = 4000, **design: float) -> Comparison:
+    arms = {"a": Arm(Moments.of_conversions(n, a)), "b": Arm(Moments.of_conversions(n, b))}
+    return compare(arms, "a", Design("fixed", 0.05, design.get("planned")))[0]
+
+
+def test_a_red_check_is_investigated_never_shipped() -> None:
+    decision = decide([GOOD, BAD], [Candidate(judged(400, 600))], units=8000, planned=8000)
+    assert decision.action == "investigate"
+    assert BAD.detail in decision.reasons
+
+
+def test_a_better_arm_ships_only_with_every_guardrail() -> None:
+    safe = Guardrail("speed", non_inferior=True, detail="speed holds")
+    open_ = Guardrail("returns", non_inferior=None, detail="returns: too early")
+    primary = judged(400, 600)
+    assert decide([GOOD], [Candidate(primary, guardrails=[safe])], units=8000, planned=8000).action == "ship"
+    held = decide([GOOD], [Candidate(primary, guardrails=[safe, open_])], units=8000, planned=8000)
+    assert held.action == "continue"
+    assert open_.detail in held.reasons
+
+
+def test_harm_stops_and_direction_matters() -> None:
+    worse = judged(600, 400)
+    assert decide([GOOD], [Candidate(worse)], units=8000, planned=9000).action == "stop"
+    assert decide([GOOD], [Candidate(worse, increase_is_good=False)], units=8000, planned=9000).action == "ship"
+
+
+def test_the_end_of_the_plan_without_a_difference_stops() -> None:
+    assert decide([GOOD], [Candidate(judged(400, 405))], units=8000, planned=8000).action == "stop"
+
+
+def test_before_the_plan_is_reached_nothing_fixed_is_decided() -> None:
+    early = decide([GOOD], [Candidate(judged(400, 600, planned=20_000))], units=8000, planned=20_000)
+    assert early.action == "continue"
+    assert any("12,000" in reason for reason in early.reasons)
+
+
+def test_every_reason_names_numbers() -> None:
+    for a, b in ((400, 600), (600, 400), (400, 405)):
+        decision = decide([GOOD], [Candidate(judged(a, b))], units=8000, planned=8000)
+        assert any(any(letter.isdigit() for letter in reason) for reason in decision.reasons)
+
+
+@pytest.mark.parametrize("method", ["fixed", "sequential"])
+def test_non_inferiority_errs_at_most_at_its_rate(method: str) -> None:
+    rng = np.random.default_rng(3)
+    shown = 0
+    for _ in range(1_000):
+        control = Moments.of_conversions(4000, int(rng.binomial(4000, 0.3)))
+        treatment = Moments.of_conversions(4000, int(rng.binomial(4000, 0.3 * 0.95)))  # exactly on the margin
+        shown += non_inferiority(control, treatment, 0.05, 0.05, method=method, planned_pair=8000)[0]  # type: ignore[arg-type]
+    assert shown / 1_000 <= 0.07
+    assert shown / 1_000 >= (0.03 if method == "fixed" else 0.0)
