@@ -1,79 +1,34 @@
-"""Means: the average value of one visitor, and the difference between two averages.
-
-Welch's t needs no equal variances, and with Satterthwaite's degrees of freedom it holds for small arms too. The
-weighted difference μ_b − factor·μ_a is the same test with one more number: that is how a margin is tested without a
-ratio.
-"""
+"""Two means at a fixed horizon: Welch's t."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
 
-import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy import stats
 
-from optimizer.core.stats.moments import FloatArray, Moments
-
-
-class WelchTest(NamedTuple):
-    """Treatment minus factor × control, elementwise.
-
-    Attributes:
-        difference: The (weighted) difference of the means.
-        standard_error: Its standard error, without the assumption of equal variances.
-        degrees_of_freedom: Satterthwaite's; NaN where both variances are 0.
-        p_value: Two-sided; NaN where both variances are 0.
-        lower: Lower end of the interval at 1 − α.
-        upper: Upper end.
-    """
-
-    difference: FloatArray
-    standard_error: FloatArray
-    degrees_of_freedom: FloatArray
-    p_value: FloatArray
-    lower: FloatArray
-    upper: FloatArray
+from optimizer.core.stats.effects import Effect, Interval, check_alpha
+from optimizer.core.stats.moments import Moments
 
 
-def satterthwaite(control: Moments, treatment: Moments, control_factor: float = 1.0) -> FloatArray:
-    """Degrees of freedom of the weighted difference's variance estimate; NaN where both variances are 0.
+def compare_means(control: Moments, treatment: Moments, alpha: float) -> Effect:
+    """Compare two means with Welch's t and Satterthwaite's degrees of freedom (Welch 1947).
 
     Args:
-        control: One arm's moments, at least two units.
-        treatment: The other's, at least two units.
-        control_factor: Weight of the control mean.
-    """
-    of_control = control_factor**2 * control.variances / control.units
-    of_treatment = treatment.variances / treatment.units
-    total = of_control + of_treatment
-    positive = total > 0
-    share = np.where(positive, of_control / np.where(positive, total, 1.0), np.nan)
-    return np.asarray(1 / (share**2 / (control.units - 1) + (1 - share) ** 2 / (treatment.units - 1)))
-
-
-def welch_test(
-    control: Moments, treatment: Moments, alpha: float = 0.05, *, control_factor: float = 1.0
-) -> WelchTest:
-    """Compare two means by Welch's t, elementwise.
-
-    Args:
-        control: One arm's moments with Σx², at least two units.
-        treatment: The other's, at least two units.
-        alpha: Two-sided error rate.
-        control_factor: Weight of the control mean; 1 compares the means themselves.
+        control: Moments of the control; two units or more.
+        treatment: Moments of the treatment; two units or more.
+        alpha: Two-sided error rate in (0, 1).
 
     Raises:
-        ValueError: An arm has fewer than two units, or Σx² is unknown.
+        ValueError: An arm has fewer than two units or no sum of squares, or neither arm varies.
     """
-    if np.any(control.units < 2) or np.any(treatment.units < 2):  # noqa: PLR2004 - a variance takes two units
-        raise ValueError("units: a variance takes at least two in each arm")
-    difference = treatment.means - control_factor * control.means
-    variance = control_factor**2 * control.variances / control.units + treatment.variances / treatment.units
-    error = np.sqrt(variance)
-    freedom = satterthwaite(control, treatment, control_factor)
-    positive = error > 0
-    score = np.where(positive, np.abs(difference) / np.where(positive, error, 1.0), np.nan)
-    half_width = stdtrit(freedom, 1 - alpha / 2) * error
-    return WelchTest(
-        difference, error, freedom, 2 * stdtr(freedom, -score), difference - half_width, difference + half_width
-    )
+    check_alpha(alpha)
+    v_a, v_b = control.variance / control.n, treatment.variance / treatment.n
+    error = math.sqrt(v_a + v_b)
+    if error == 0:
+        raise ValueError("control and treatment have no variance")
+    freedom = (v_a + v_b) ** 2 / (v_a**2 / (control.n - 1) + v_b**2 / (treatment.n - 1))
+    difference = treatment.mean - control.mean
+    critical = float(stats.t.isf(alpha / 2, freedom))
+    interval = Interval(difference - critical * error, difference + critical * error)
+    p_value = float(2 * stats.t.sf(abs(difference) / error, freedom))
+    return Effect(difference, error, interval, p_value, critical, "welch_t")
