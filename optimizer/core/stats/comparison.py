@@ -15,7 +15,7 @@ from optimizer.core.stats.means import compare_means
 from optimizer.core.stats.moments import Moments
 from optimizer.core.stats.multiplicity import holm, interval_alphas
 from optimizer.core.stats.proportions import compare_proportions
-from optimizer.core.stats.ratios import relative_lift
+from optimizer.core.stats.ratios import Sampled, relative_lift
 from optimizer.core.stats.sequential import (
     DEFAULT_PLANNED_PAIR,
     missing_conversions,
@@ -133,13 +133,7 @@ def _one(arms: Mapping[str, Arm], baseline: str, name: str, design: Design, alph
     if status_early:
         return replace(blank, status="too_early", detail=status_early[1], missing=status_early[0])
     effect = _effect(control.moments, treatment.moments, design, alpha, _planned_pair(arms, baseline, name, design))
-    lift = relative_lift(
-        control.moments.mean,
-        _sampling_variance(control.moments, design),
-        treatment.moments.mean,
-        _sampling_variance(treatment.moments, design),
-        effect.critical,
-    )
+    lift = relative_lift(_sampled(control.moments, design), _sampled(treatment.moments, design), effect.critical)
     missing = _missing_units(arms, design)
     return replace(
         blank,
@@ -210,10 +204,10 @@ def _planned_pair(arms: Mapping[str, Arm], baseline: str, name: str, design: Des
     return design.planned_total * share
 
 
-def _sampling_variance(moments: Moments, design: Design) -> float:
-    if design.family == "proportion":
-        return moments.mean * (1 - moments.mean) / moments.n
-    return moments.variance / moments.n
+def _sampled(moments: Moments, design: Design) -> Sampled:
+    rate = moments.mean
+    one = rate * (1 - rate) if design.family == "proportion" else moments.variance
+    return Sampled(rate, one / moments.n)
 
 
 def _missing_units(arms: Mapping[str, Arm], design: Design) -> int:

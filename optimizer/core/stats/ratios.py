@@ -1,51 +1,69 @@
-"""Relative lift, μ_b/μ_a − 1, with its interval.
+"""Relative lift: how a difference looks against an uncertain control mean.
 
 The critical value is an argument, so that the same two formulas serve a fixed horizon (z or t) and a confidence
-sequence. Fieller's interval is the honest one: it agrees with the interval of the difference about zero, and stops
-existing when the control mean cannot be told from zero. The delta method then stands in, and says so.
+sequence. Fieller's interval is the honest one; where it does not exist the delta method stands in, and says so.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-import numpy as np
-
-from optimizer.core.stats.moments import FloatArray
+from optimizer.core.stats.effects import Interval
 
 
-class RelativeInterval(NamedTuple):
-    """Interval of a relative lift; arrays of one shape.
+class Lift(NamedTuple):
+    """Relative effect μ_b/μ_a − 1.
 
     Attributes:
-        lower: Lower end; −.08 means 8% less than control.
-        upper: Upper end.
-        fieller: True where Fieller's interval exists (g < 1); False where the delta method stands in.
+        estimate: The point estimate.
+        interval: By Fieller's theorem, or by the delta method where Fieller's is unbounded.
+        method: ``fieller`` or ``delta``.
     """
 
-    lower: FloatArray
-    upper: FloatArray
-    fieller: FloatArray | np.bool_ | np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    estimate: float
+    interval: Interval
+    method: str
 
 
-def delta_interval(
-    control_mean: FloatArray | float,
-    control_variance: FloatArray | float,
-    treatment_mean: FloatArray | float,
-    treatment_variance: FloatArray | float,
-    critical_value: FloatArray | float,
-) -> RelativeInterval:
-    """Interval of the relative lift by the delta method: SE² = v_b/μ_a² + v_a·μ_b²/μ_a⁴.
+class Sampled(NamedTuple):
+    """A mean and the sampling variance of that mean (not of one unit)."""
+
+    mean: float
+    variance: float
+
+
+def relative_lift(control: Sampled, treatment: Sampled, critical: float) -> Lift | None:
+    """Estimate μ_b/μ_a − 1 from two independent means.
 
     Args:
-        control_mean: μ_a, not zero.
-        control_variance: v_a, the variance of the *mean*.
-        treatment_mean: μ_b.
-        treatment_variance: v_b, the variance of the mean.
-        critical_value: Half-width in standard errors, for example 1.96.
+        control: μ_a and its sampling variance.
+        treatment: μ_b and its sampling variance.
+        critical: Standard errors to extend: z, a t quantile or a confidence sequence's multiplier.
+
+    Returns:
+        The lift, or None when the control mean is 0.
+
+    Source:
+        Fieller (1954); Franz (2007), "Ratios: a short guide to confidence limits", eq. 7.
     """
-    ratio = treatment_mean / np.asarray(control_mean)
-    error = np.sqrt(treatment_variance + control_variance * ratio**2) / np.abs(control_mean)
-    return RelativeInterval(
-        ratio - 1 - critical_value * error, ratio - 1 + critical_value * error, np.zeros(np.shape(ratio), dtype=bool)
-    )
+    if control.mean == 0:
+        return None
+    ratio = treatment.mean / control.mean
+    g = critical**2 * control.variance / control.mean**2
+    if g >= 1:
+        return delta_lift(control, treatment, critical)
+    half = critical / abs(control.mean) * math.sqrt(ratio**2 * control.variance + (1 - g) * treatment.variance)
+    return Lift(ratio - 1, Interval((ratio - half) / (1 - g) - 1, (ratio + half) / (1 - g) - 1), "fieller")
+
+
+def delta_lift(control: Sampled, treatment: Sampled, critical: float) -> Lift | None:
+    """Estimate μ_b/μ_a − 1 by the delta method: symmetric, and too narrow where the control mean is uncertain.
+
+    Arguments and result are those of `relative_lift`.
+    """
+    if control.mean == 0:
+        return None
+    ratio = treatment.mean / control.mean
+    error = math.sqrt(treatment.variance / control.mean**2 + control.variance * treatment.mean**2 / control.mean**4)
+    return Lift(ratio - 1, Interval(ratio - critical * error - 1, ratio + critical * error - 1), "delta")

@@ -14,7 +14,7 @@ from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 from optimizer.core.stats.means import compare_means
 from optimizer.core.stats.moments import Moments
 from optimizer.core.stats.proportions import compare_proportions, newcombe_interval, wilson_interval
-from optimizer.core.stats.ratios import delta_lift, relative_lift
+from optimizer.core.stats.ratios import Sampled, delta_lift, relative_lift
 
 Z = 1.959963984540054
 
@@ -100,7 +100,7 @@ def test_means_agree_with_statsmodels_welch(a: list[float], b: list[float], alph
 
 
 def test_relative_lift_reference_numbers() -> None:
-    sampling = (0.4, 0.24 / 100, 0.5, 0.25 / 100)
+    sampling = (Sampled(0.4, 0.24 / 100), Sampled(0.5, 0.25 / 100))
     delta, fieller = delta_lift(*sampling, Z), relative_lift(*sampling, Z)
     assert delta is not None
     assert fieller is not None
@@ -110,10 +110,10 @@ def test_relative_lift_reference_numbers() -> None:
 
 
 def test_an_unknown_control_mean_falls_back_to_delta_and_zero_gives_nothing() -> None:
-    wide = relative_lift(0.01, 0.01, 0.5, 0.01, Z)
+    wide = relative_lift(Sampled(0.01, 0.01), Sampled(0.5, 0.01), Z)
     assert wide is not None
     assert wide.method == "delta"
-    assert relative_lift(0.0, 0.01, 0.5, 0.01, Z) is None
+    assert relative_lift(Sampled(0.0, 0.01), Sampled(0.5, 0.01), Z) is None
 
 
 def _moments(values: list[float]) -> Moments:
