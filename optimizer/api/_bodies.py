@@ -89,15 +89,15 @@ class StrictAdapter(PydanticAdapter):
     """Validates bodies and queries against pydantic models, naming each wrong field by its pointer."""
 
     def validate_input(self, request: Request, location: str, **kwargs: Any) -> BaseModel:  # noqa: ANN401 - APIFlask's signature
-        """Parse and validate, or raise in our own terms."""
+        """Parse and validate, or raise in our own terms; JSON types must fit exactly ("1" is not a number)."""
         del kwargs
-        if location == "query":
-            return self._validated(dict(request.args.items()), "/query")
-        return self._validated(read_json(), "")
-
-    def _validated(self, data: object, base: str) -> BaseModel:
+        base = "/query" if location == "query" else ""
         try:
-            validated: BaseModel = self.model_class.model_validate(data)
+            if location == "query":
+                validated: BaseModel = self.model_class.model_validate(dict(request.args.items()))
+            else:
+                read_json()
+                validated = self.model_class.model_validate_json(cached_body(), strict=True)
         except ValidationError as error:
             raise invalid_input(error, base) from None
         return validated

@@ -94,4 +94,5 @@ def _exact_p_value(control: Moments, treatment: Moments) -> tuple[float, str]:
         return 1.0, "boschloo"
     if control.n * treatment.n <= BOSCHLOO_TABLES:
         return min(1.0, float(stats.boschloo_exact(table, n=32).pvalue)), "boschloo"
-    return float(stats.fisher_exact(table)[1]), "fisher"
+    tails = (float(stats.fisher_exact(table, side)[1]) for side in ("less", "greater"))
+    return min(1.0, 2 * min(tails)), "fisher"  # the smaller tail doubled, as Boschloo's does

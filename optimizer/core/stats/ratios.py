@@ -42,12 +42,12 @@ def relative_lift(control: Sampled, treatment: Sampled, critical: float) -> Lift
         critical: Standard errors to extend: z, a t quantile or a confidence sequence's multiplier.
 
     Returns:
-        The lift, or None when the control mean is 0.
+        The lift, or None when the control mean is not positive: relative to a loss, the sign would turn.
 
     Source:
         Fieller (1954); Franz (2007), "Ratios: a short guide to confidence limits", eq. 7.
     """
-    if control.mean == 0:
+    if control.mean <= 0:
         return None
     ratio = treatment.mean / control.mean
     g = critical**2 * control.variance / control.mean**2
@@ -62,7 +62,7 @@ def delta_lift(control: Sampled, treatment: Sampled, critical: float) -> Lift | 
 
     Arguments and result are those of `relative_lift`.
     """
-    if control.mean == 0:
+    if control.mean <= 0:
         return None
     ratio = treatment.mean / control.mean
     error = math.sqrt(treatment.variance / control.mean**2 + control.variance * treatment.mean**2 / control.mean**4)

@@ -41,7 +41,11 @@ def test_the_sequential_test_keeps_its_promise_under_two_hundred_looks() -> None
             for a, n in zip(steps, sizes, strict=True)
         )
     assert alarms / 200 <= 0.05
-    assert sample_ratio((5_300, 4_700), (1, 1)).sequential_p_value < 0.001
+
+
+def test_the_sequential_test_sees_gross_mismatch_in_small_tests() -> None:
+    for units in ((200, 400), (400, 600), (4_000, 4_400), (5_300, 4_700)):
+        assert sample_ratio(units, (1, 1)).sequential_p_value < 0.001
 
 
 @pytest.mark.parametrize(

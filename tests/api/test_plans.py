@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import NOON, KeyedClient
+
+VISIT = {"control": (21_306, 2_262), "mens": (21_307, 3_894), "womens": (21_387, 3_238)}
+
+
+def analysis(*variants: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {"method": "fixed", "variants": list(variants), **changes}
+
+
+def counts(key: str, visitors: int, conversions: int) -> dict[str, Any]:
+    return {"key": key, "visitors": visitors, "conversions": conversions}
+
+
+def test_hillstrom_through_the_api(client: KeyedClient) -> None:
+    arms = [counts("none", *VISIT["control"]), counts("mens", *VISIT["mens"])]
+    answer = client.post("/v1/analyses", json=analysis(*arms)).json
+    [found] = answer["metrics"][0]["comparisons"]
+    assert [found["absolute"], *found["absolute_interval"]] == pytest.approx([0.076590, 0.069954, 0.083226], abs=5e-7)
+    assert answer["metrics"][0]["metric"] == "conversion"
+    assert answer["decision"]["action"] == "ship"
+    assert answer["checks"][0]["passed"] is True
+    assert answer["units"] == {"none": 21_306, "mens": 21_307}
+
+
+def test_values_are_compared_by_their_sums(client: KeyedClient) -> None:
+    arms = [
+        {"key": "a", "visitors": 100, "sum": 500.0, "sum_squares": 4_000.0},
+        {"key": "b", "visitors": 100, "sum": 600.0, "sum_squares": 5_000.0},
+    ]
+    answer = client.post("/v1/analyses", json=analysis(*arms)).json
+    [found] = answer["metrics"][0]["comparisons"]
+    assert found["absolute"] == 1.0
+    assert found["method"] == "welch_t, fieller"
+    assert answer["metrics"][0]["type"] == "sum"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (analysis(counts("a", 100, 10), counts("b", 0, 0)), "empty"),
+        (analysis(counts("a", 100, 10), counts("b", 0, 0), weights={"a": 1, "b": 0}), "zero_weight"),
+        (analysis(counts("a", 100, 100), counts("b", 100, 100)), "no_variance"),
+        (analysis(counts("a", 100, 10), counts("b", 100, 12), method="sequential"), "too_early"),
+        (analysis({"key": "a", "visitors": 9, "sum": 3}, {"key": "b", "visitors": 9, "sum": 4}), "no_sum_of_squares"),
+    ],
+)
+def test_what_cannot_be_judged_is_a_200_with_a_status(client: KeyedClient, body: dict[str, Any], status: str) -> None:
+    answer = client.post("/v1/analyses", json=body)
+    assert answer.status_code == 200
+    assert answer.json["metrics"][0]["comparisons"][0]["status"] == status
+    assert "NaN" not in answer.get_data(as_text=True)
+
+
+def test_a_mismatched_split_is_investigated(client: KeyedClient) -> None:
+    body = analysis(counts("a", 4000, 400), counts("b", 4600, 600), method="sequential", planned_visitors=8000)
+    assert client.post("/v1/analyses", json=body).json["decision"]["action"] == "investigate"
+
+
+def test_a_fixed_test_read_early_gives_no_verdict(client: KeyedClient) -> None:
+    body = analysis(counts("a", 400, 40), counts("b", 400, 80), planned_visitors=8000)
+    answer = client.post("/v1/analyses", json=body).json
+    assert answer["decision"]["action"] == "continue"
+    assert answer["metrics"][0]["comparisons"][0]["significant"] is False
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (analysis(counts("a", 10, 11), counts("b", 10, 1)), "/variants/0/conversions"),
+        (analysis(counts("a", -1, 0), counts("b", 10, 1)), "/variants/0/visitors"),
+        (analysis(counts("a", 10, 1), counts("b", 10, 1), weights={"a": 0, "b": 0}), "/weights"),
+        (analysis(counts("a", 10, 1), counts("b", 10, 1), weights={"c": 1}), "/weights"),
+        (analysis(counts("a", 10, 1), counts("b", 10, 1), alpha=1), "/alpha"),
+        (analysis(counts("a", 10, 1), counts("b", 10, 1), alpha=0), "/alpha"),
+        (analysis(counts("a", 10, 1), counts("b", 10, 1), baseline="z"), "/baseline"),
+        (analysis(counts("a", 10, 1), counts("a", 10, 1)), "/variants/1/key"),
+        (analysis(counts("a", 10, 1)), "/variants"),
+        (analysis(counts("a", 10, 1), {"key": "b", "visitors": 1, "sum": 1}), "/variants"),
+        (analysis({"key": "a", "visitors": 1}, {"key": "b", "visitors": 1}), "/variants/0/conversions"),
+        (
+            analysis({"key": "a", "visitors": 2, "sum": 9, "sum_squares": 1}, {"key": "b", "visitors": 1, "sum": 1}),
+            "/variants/0/sum_squares",
+        ),
+        (analysis(counts("a", 10, 1), counts("b", 10, 1), method="bayes"), "/method"),
+        (analysis(counts("a", 10, 1), counts("b", 10, 1), colour=1), "/colour"),
+        (analysis({"key": "a", "visitors": "10", "conversions": 1}, counts("b", 10, 1)), "/variants/0/visitors"),
+    ],
+)
+def test_wrong_counts_are_a_422_that_names_the_field(client: KeyedClient, body: dict[str, Any], pointer: str) -> None:
+    answer = client.post("/v1/analyses", json=body)
+    assert answer.status_code == 422
+    assert pointer in [error["pointer"] for error in answer.json["errors"]]
+
+
+def test_the_reference_plan_through_the_api(client: KeyedClient) -> None:
+    body = {"goal": "purchase", "proxies": ["add_to_cart"], "baselines": {"purchase": 0.02, "add_to_cart": 0.3}}
+    answer = client.post("/v1/plans", json=body).json
+    assert [metric["visitors_per_variant"] for metric in answer["metrics"]] == [80_679, 3_760]
+
+
+def test_baselines_are_measured_from_events(
+    client: KeyedClient, add_events: Callable[[list[dict[str, Any]]], None]
+) -> None:
+    yesterday = NOON - dt.timedelta(days=1)
+    rows = [{"name": "visit", "timestamp": yesterday, "user_id": f"u{i}"} for i in range(100)]
+    rows += [{"name": "add_to_cart", "timestamp": yesterday, "user_id": f"u{i}"} for i in range(30)] * 2
+    rows += [{"name": "purchase", "timestamp": yesterday, "user_id": f"u{i}"} for i in range(2)]
+    add_events([*rows, {"name": "purchase", "timestamp": yesterday, "unit_id": ""}])
+    answer = client.post("/v1/plans", json={"goal": "purchase", "proxies": ["add_to_cart"]}).json
+    assert [metric["baseline"] for metric in answer["metrics"]] == [0.02, 0.3]
+    assert answer["metrics"][0]["days"] is not None
+
+
+def test_baselines_are_measured_from_counts_when_there_are_no_events(client: KeyedClient) -> None:
+    rows = [
+        {"date": f"2026-10-{day}", "name": name, "visitors": visitors}
+        for day in (30, 31)
+        for name, visitors in (("visit", 1000), ("purchase", 20))
+    ]
+    assert client.post("/v1/counts", json={"system": "s", "counts": rows}).json["accepted"] == 4
+    answer = client.post("/v1/plans", json={"goal": "purchase"}).json
+    assert answer["metrics"][0]["baseline"] == 0.02
+    assert answer["metrics"][0]["days"] == 7 * -(-161_358 // 7_000)
+
+
+def test_neither_data_nor_baselines_is_a_422(client: KeyedClient) -> None:
+    answer = client.post("/v1/plans", json={"goal": "purchase"})
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["pointer"] == "/baselines/purchase"
