@@ -26,7 +26,7 @@ def requires(scope: str) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - a decorator passes everything on
-            authenticate(_presented_key(request), scope)
+            authenticate(presented_key(request), scope)
             return once(lambda: current_app.make_response(view(*args, **kwargs)))
 
         setattr(guarded, NEEDED_SCOPE, scope)
@@ -54,7 +54,12 @@ def authenticate(key: str, scope: str) -> Opened:
     return opened
 
 
-def _presented_key(incoming: Request) -> str:
+def presented_key(incoming: Request) -> str:
+    """Read the key from a Bearer or Basic header (Basic: the user name, as tracker SDKs send their write key).
+
+    Raises:
+        UnauthenticatedError: There is none, or it cannot be read.
+    """
     header = incoming.headers.get("Authorization", "")
     kind, _, credentials = header.partition(" ")
     if kind.lower() == "bearer" and credentials.strip():

@@ -52,3 +52,7 @@ def main() -> None:
     except OptimizerError as error:
         Console(stderr=True).print(f"[bold red]error[/] {error.detail}", highlight=False)
         raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

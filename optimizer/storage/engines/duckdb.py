@@ -57,8 +57,10 @@ class DuckDBEventStore(EventStore):
                 for name, rows in batches.items():
                     self._insert(cursor, name, rows)
                 cursor.commit()
-            except duckdb.Error as error:
+            except BaseException as error:
                 _roll_back(cursor)
+                if not isinstance(error, duckdb.Error):
+                    raise
                 kind = type(error).__name__
                 raise BusyError(f"The event store could not commit ({kind}); nothing was stored. Retry.") from None
 

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import duckdb
+import pytest
+import requests
+
+from tests.fixtures.server import BOOTSTRAP_KEY, Server
+
+Start = Callable[..., Server]
+
+
+def events(first: int, count: int) -> dict[str, object]:
+    return {
+        "events": [{"event_id": f"e{n}", "name": "view", "user_id": f"u{n}"} for n in range(first, first + count)]
+    }
+
+
+def stored_ids(data_dir: Path) -> list[str]:
+    with duckdb.connect(str(data_dir / "events.duckdb"), read_only=True) as connection:
+        return [row[0] for row in connection.execute("SELECT event_id FROM events").fetchall()]
+
+
+def test_a_new_installation_says_where_everything_is_and_shows_its_key_once(
+    start_server: Start, tmp_path: Path
+) -> None:
+    first = start_server(OPTIMIZER_BOOTSTRAP_KEY="")
+    shown = "".join(first.log)
+    for part in ("/docs", "control.sqlite", "events.duckdb", "secret.key", "admin key"):
+        assert part in shown
+    key = next(word for word in shown.split() if word.startswith("opt_"))
+    assert first.get("/v1/project", key).status_code == 200
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs/"):
+        assert requests.get(first.url + path, timeout=30).status_code == 200
+    assert first.terminate() == 0
+    again = start_server(OPTIMIZER_BOOTSTRAP_KEY="")
+    assert "opt_" not in "".join(again.log)
+    assert again.get("/v1/project", key).status_code == 200
+    assert (tmp_path / "data" / "secret.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_process_on_the_same_data_is_refused_and_told_why(start_server: Start) -> None:
+    first = start_server()
+    second = subprocess.run(
+        [sys.executable, "-m", "optimizer.cli.main", "serve", "--port", "0", "--data-dir", str(first.data_dir)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "COLUMNS": "400"},
+    )
+    assert second.returncode == 2
+    assert f"process {first.process.pid} at {first.url}" in second.stderr
+    assert first.get("/v1/project").status_code == 200
+
+
+def test_another_secret_key_does_not_start(start_server: Start) -> None:
+    first = start_server(OPTIMIZER_SECRET_KEY="the first secret key")
+    first.terminate()
+    second = start_server(OPTIMIZER_SECRET_KEY="another secret key!")
+    assert second.process.wait(30) == 2
+    assert "not the one this installation was set up with" in "".join(second.log)
+
+
+def test_what_was_acknowledged_before_sigterm_is_on_disk(start_server: Start) -> None:
+    server = start_server()
+    acknowledged: list[int] = []
+    stop = threading.Event()
+
+    def send(worker: int) -> None:
+        batch = worker * 100_000
+        while not stop.is_set():
+            try:
+                if server.post("/v1/events", events(batch, 20)).status_code == 200:
+                    acknowledged.extend(range(batch, batch + 20))
+            except requests.ConnectionError:
+                return
+            batch += 20
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(send, worker) for worker in range(4)]
+        while len(acknowledged) < 2_000:
+            stop.wait(0.01)
+        assert server.terminate() == 0
+        stop.set()
+        for worker in running:
+            worker.result()
+    assert {f"e{n}" for n in acknowledged} <= set(stored_ids(server.data_dir))
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_a_kill_loses_nothing_acknowledged_and_counts_nothing_twice(start_server: Start, round_: int) -> None:
+    server = start_server()
+    acknowledged: set[int] = set()
+    sent: set[int] = set()
+
+    def send(worker: int) -> None:
+        for batch in range(worker * 100_000, worker * 100_000 + 20_000, 50):
+            sent.update(range(batch, batch + 50))
+            try:
+                answer = server.post("/v1/events", events(batch, 50))
+            except requests.RequestException:
+                return
+            if answer.status_code == 200:
+                acknowledged.update(range(batch, batch + 50))
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(send, worker) for worker in range(4)]
+        while len(acknowledged) < 1_000 + 700 * round_:
+            threading.Event().wait(0.005)
+        server.kill()
+        for worker in running:
+            worker.result()
+    again = start_server()
+    for first in sorted({n - n % 50 for n in sent}):
+        answer = again.post("/v1/events", events(first, 50)).json()
+        assert answer["accepted"] + answer["duplicates"] == 50
+        assert not answer["warnings"]
+    again.terminate()
+    found = stored_ids(again.data_dir)
+    assert len(found) == len(set(found))
+    assert {f"e{n}" for n in acknowledged} <= {f"e{n}" for n in sent} == set(found)
+
+
+def test_a_misspelt_setting_stops_the_start(tmp_path: Path) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "optimizer.cli.main", "serve"],
+        env={**os.environ, "OPTIMIZER_DATADIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert "OPTIMIZER_DATA_DIR" in refused.stderr
+
+
+def test_keys_are_made_from_the_command_line_while_the_service_runs(start_server: Start) -> None:
+    server = start_server()
+    made = subprocess.run(
+        [sys.executable, "-m", "optimizer.cli.main", "keys", "create", "--scope", "read"],
+        env={**os.environ, "OPTIMIZER_DATA_DIR": str(server.data_dir)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert server.get("/v1/catalog", made.stdout.strip()).status_code == 200
+    assert server.get("/v1/keys", made.stdout.strip()).status_code == 403
+    assert BOOTSTRAP_KEY not in json.dumps(server.get("/v1/keys").json())

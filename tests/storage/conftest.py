@@ -1,0 +1,38 @@
+"""Every storage test runs on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from optimizer.storage.cipher import Cipher
+from optimizer.storage.control import ControlStore
+from optimizer.storage.engines.duckdb import DuckDBEventStore
+from optimizer.storage.migrate import upgrade
+from optimizer.storage.stores import Stores
+from tests.conftest import SECRET
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def control_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'both.sqlite'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def control(control_url: str) -> Iterator[ControlStore]:
+    store = ControlStore(control_url)
+    upgrade(store)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def both_stores(control: ControlStore) -> Iterator[Stores]:
+    events = DuckDBEventStore(":memory:")
+    yield Stores(control, events, Cipher(SECRET))
+    events.close()
