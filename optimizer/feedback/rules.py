@@ -1,0 +1,121 @@
+"""Signal rules: which event goes to which destinations, under which name, at which value."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlmodel import Session, select
+
+from optimizer.core.naming import canonical_name
+from optimizer.errors import InvalidInputError, NotFoundError
+from optimizer.feedback.accounts import list_destinations
+from optimizer.storage.tables import SignalRule
+
+Key = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class RuleValue(BaseModel):
+    """What the platform is told an occurrence is worth."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Literal["predicted", "property", "fixed", "none"] = Field(
+        "predicted", description="predicted from past units, the event's own value, a fixed amount, or no value."
+    )
+    amount: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(None, description="For `fixed`.")
+
+
+class RuleRequest(BaseModel):
+    """One rule."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    event: str = Field(min_length=1, max_length=200, description="The event to send.")
+    destinations: list[Key] = Field(min_length=1, max_length=20, description="Keys of destinations.")
+    platform_event: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        None, description="Name at the platform; null uses its standard name."
+    )
+    role: Literal["secondary"] = Field("secondary", description="What it is for; see docs/feedback.md.")
+    value: RuleValue = Field(default_factory=RuleValue)
+    minimum_weekly_events: int = Field(50, ge=0, le=10**9, description="Below it, events are skipped with a reason.")
+    enabled: bool = True
+
+
+class RuleAnswer(RuleRequest):
+    """One stored rule."""
+
+    key: str
+    managed_by_policy: bool
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+def put_rule(
+    session: Session, project_id: int, key: str, request: RuleRequest, *, last_sequence: int, now: dt.datetime
+) -> RuleAnswer:
+    """Create or replace a rule; a new one covers what is received from now on.
+
+    Args:
+        session: An open write transaction.
+        project_id: Whose rule.
+        key: Its key.
+        request: The rule.
+        last_sequence: The newest stored event: the rule begins after it.
+        now: When.
+
+    Raises:
+        InvalidInputError: A destination is unknown, or a fixed value has no amount.
+    """
+    known = {row.key for row in list_destinations(session, project_id)}
+    for place, destination in enumerate(request.destinations):
+        if destination not in known:
+            shown = ", ".join(sorted(known)) or "none yet: PUT /v1/destinations/{key} makes one"
+            detail = f"This project has no such destination. Known are: {shown}."
+            raise InvalidInputError.at(f"/destinations/{place}", "unknown_destination", detail)
+    if (request.value.mode == "fixed") != (request.value.amount is not None):
+        raise InvalidInputError.at(
+            "/value/amount", "amount", "`amount` goes with the mode `fixed`, and only with it."
+        )
+    row = _find(session, project_id, key)
+    if row is None:
+        row = SignalRule(
+            project_id=project_id, key=key, event="", starts_after_sequence=last_sequence, created_at=now
+        )
+    row.event = canonical_name(request.event)
+    row.destinations, row.platform_event, row.role = request.destinations, request.platform_event, request.role
+    row.value = request.value.model_dump()
+    row.minimum_weekly_events, row.enabled, row.updated_at = request.minimum_weekly_events, request.enabled, now
+    session.add(row)
+    session.flush()
+    return answer(row)
+
+
+def get_rule(session: Session, project_id: int, key: str) -> SignalRule:
+    """Read one rule.
+
+    Raises:
+        NotFoundError: The project has none with this key.
+    """
+    row = _find(session, project_id, key)
+    if row is None:
+        raise NotFoundError("This project has no rule with that key. GET /v1/signal-rules lists them.")
+    return row
+
+
+def list_rules(session: Session, project_id: int, *, enabled_only: bool = False) -> list[SignalRule]:
+    """Read a project's rules by key."""
+    rows = session.exec(select(SignalRule).where(SignalRule.project_id == project_id).order_by(SignalRule.key))
+    return [row for row in rows if row.enabled or not enabled_only]
+
+
+def answer(row: SignalRule) -> RuleAnswer:
+    """Show a rule."""
+    fields = {name: getattr(row, name) for name in RuleAnswer.model_fields if name != "value"}
+    value = {name: row.value[name] for name in RuleValue.model_fields if name in row.value}
+    return RuleAnswer(**fields, value=RuleValue(**value))
+
+
+def _find(session: Session, project_id: int, key: str) -> SignalRule | None:
+    return session.exec(select(SignalRule).where(SignalRule.project_id == project_id, SignalRule.key == key)).first()
