@@ -1,0 +1,1 @@
+"""One platform a file, each with a `face`; discovered, never listed."""
