@@ -1,0 +1,1 @@
+"""Which events predict the goal."""

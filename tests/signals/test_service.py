@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from optimizer.signals.service import SignalsAnswer, SignalsRequest, rank_signals
+from optimizer.storage.stores import Stores
+from tests.conftest import NOON, KeyedClient
+
+AddEvents = Callable[[list[dict[str, Any]]], None]
+START = NOON - dt.timedelta(days=60)
+
+
+def row(user: str, name: str, hours: float, **more: Any) -> dict[str, Any]:
+    return {"name": name, "timestamp": START + dt.timedelta(hours=hours), "user_id": user, **more}
+
+
+def rank(stores: Stores, project_id: int, **request: Any) -> SignalsAnswer:
+    return rank_signals(stores, project_id, SignalsRequest(**{"goal": "purchase", **request}), now=NOON)
+
+
+def test_the_landmark_decides_what_counts(stores: Stores, project_id: int, add_events: AddEvents) -> None:
+    add_events(
+        [
+            *[row(u, "visit", 0) for u in ("early", "late", "after", "none", "young")],
+            row("early", "wish", 1), row("early", "purchase", 2),  # converts before the landmark: leaves both groups
+            row("late", "wish", 23), row("late", "purchase", 30, value=40.0),
+            row("after", "wish", 25), row("after", "purchase", 30, value=60.0),  # did it too late to count as with
+            row("young", "wish", 24 * 59),  # the window's end is long past: not naive either
+        ]
+    )  # fmt: skip
+    answer = rank(stores, project_id, landmark_hours=24)
+    assert (answer.units, answer.converters, answer.converted_before_landmark) == (4, 2, 1)
+    [wish] = [signal for signal in answer.signals if signal.event == "wish"]
+    assert (wish.units, wish.rate_with) == (1, 1.0)
+    assert wish.rate_without == pytest.approx(1 / 3)
+    assert (wish.naive.rate_with, wish.naive.rate_without) == (1.0, 0.0)
+    assert wish.median_hours_to_goal == pytest.approx(5.0)
+    assert wish.expected_value == pytest.approx((40 + 50 * 25) / 51)
+    assert "purchase" not in [signal.event for signal in answer.signals]
+
+
+def test_units_whose_window_has_not_elapsed_wait(stores: Stores, project_id: int, add_events: AddEvents) -> None:
+    add_events(
+        [row("old", "visit", 0), row("old", "purchase", 50), {"name": "visit", "timestamp": NOON, "user_id": "new"}]
+    )
+    assert rank(stores, project_id, landmark_hours=24).units == 1
+
+
+def test_a_goal_nobody_sent_is_404_and_one_that_is_only_known_is_a_status(
+    client: KeyedClient, add_events: AddEvents
+) -> None:
+    add_events([row("u", "visit", 0)])
+    assert client.get("/v1/signals?goal=purchase").status_code == 404
+    client.put("/v1/catalog/events/purchase", json={"kind": "macro"})
+    answer = client.get("/v1/signals?goal=purchase")
+    assert (answer.status_code, answer.json["status"]) == (200, "goal_unreached")
+    assert client.get("/v1/signals?goal=purchase&window_days=0").status_code == 422
+    assert client.get("/v1/signals").json["errors"][0]["pointer"] == "/query/goal"
+
+
+def test_groups_are_ranked_apart(stores: Stores, project_id: int, add_events: AddEvents) -> None:
+    add_events(
+        [row(f"{source}{i}", "visit", 0, source=source) for source in ("google", "mail") for i in range(4)]
+        + [row(f"{source}{i}", "wish", 1) for source in ("google", "mail") for i in range(2)]
+        + [row("google0", "purchase", 50)]
+    )
+    answer = rank(stores, project_id, by="source", landmark_hours=24)
+    assert [(s.event, s.group, s.units) for s in answer.signals if s.event == "wish"] == [
+        ("wish", "google", 2),
+        ("wish", "mail", 2),
+    ]
+
+
+def test_immortal_time_does_not_make_noise_a_predictor(
+    stores: Stores, project_id: int, add_events: AddEvents
+) -> None:
+    """People who stay longer do more of everything and buy more; `noise` has nothing to do with buying."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for person in range(3_000):
+        user, cause = f"u{person}", rng.random() < 0.3
+        stay = rng.exponential(150.0)
+        rows.append(row(user, "visit", 0))
+        rows += [row(user, "noise", at) for at in rng.uniform(0, stay, rng.poisson(stay / 60))]
+        if cause:
+            rows.append(row(user, "demo", 1))
+        bought = rng.exponential(700.0 if not cause else 180.0)
+        if bought < stay:
+            rows.append(row(user, "purchase", bought, value=50.0))
+    add_events(rows)
+    answer = rank(stores, project_id, landmark_hours=6)
+    signals = {signal.event: signal for signal in answer.signals}
+    noise, demo = signals["noise"], signals["demo"]
+    assert noise.naive.lift is not None
+    assert noise.naive.lift > 2.5
+    assert noise.lift_interval is not None
+    assert noise.lift_interval[0] < 1.25
+    assert noise.recommendation != "promote"
+    assert demo.recommendation == "promote"
+    assert demo.q_value is not None
+    assert demo.q_value < 0.001
+    assert "cause" in answer.caveat
