@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar on --require-hashes
+# The locks are complete, so nothing is resolved again: an older pip refuses extras it meets on the way.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar on --require-hashes --no-deps
 WORKERS ?= auto
 
 .PHONY: help demo test lint serve lock clean
@@ -48,7 +49,7 @@ $(BIN)/python:
 $(VENV)/installed: requirements.lock requirements-demo.lock pyproject.toml | $(BIN)/python
 	@echo "Installing the hash-pinned packages (about a minute)"
 	$(PIP) -r requirements.lock
-	$(PIP) --no-deps -r requirements-demo.lock
+	$(PIP) -r requirements-demo.lock
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
