@@ -74,9 +74,9 @@ class Settings(BaseSettings):
         return self.events_url or f"duckdb:///{self.data_dir.resolve() / 'events.duckdb'}"
 
     @property
-    def private_urls_allowed(self) -> bool:
-        """Whether destinations may point at loopback addresses."""
-        return self.allow_private_urls or self.host in LOOPBACK_HOSTS
+    def listens_on_loopback(self) -> bool:
+        """Whether only this machine can reach the service; destinations may then point at this machine."""
+        return self.host in LOOPBACK_HOSTS
 
 
 def load(flags: Mapping[str, Any] | None = None, *, config_file: Path | None = None) -> Settings:

@@ -32,7 +32,12 @@ from optimizer.storage.stores import Stores
 NOON = dt.datetime(2026, 11, 1, 12, tzinfo=dt.UTC)
 SECRET = "a secret key for tests only"
 
-pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.server"]
+pytest_plugins = [
+    "tests.fixtures.postgres",
+    "tests.fixtures.server",
+    "tests.fixtures.sandbox",
+    "tests.fixtures.feedback",
+]
 
 
 # Two shared cores: no deadline per example, and few enough examples that the whole run stays short.

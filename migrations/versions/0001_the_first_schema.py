@@ -170,6 +170,7 @@ def upgrade() -> None:
         "feedback_cursor",
         sa.Column("project_id", sa.Integer(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("synchronised_at", sa.DateTime(), nullable=True),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_feedback_cursor_project_id_project")),
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_feedback_cursor")),
     )

@@ -20,8 +20,8 @@ EXTENSION = "optimizer"
 class JobRunner(Protocol):
     """What views need of the schedule (jobs are this layer's siblings, so only the shape is known here)."""
 
-    def run_now(self, name: str, *, now: dt.datetime) -> JobRun:
-        """Wait for a run under way, then run the job and return its record."""
+    def run_now(self, name: str, *, now: dt.datetime, only: int | None = None) -> JobRun:
+        """Wait for a run under way, then run the job (for one project or segment only) and return its record."""
 
     def stop(self, timeout: float) -> None:
         """Let running jobs finish, or release them after `timeout` seconds."""

@@ -8,11 +8,21 @@ import hashlib
 import hmac
 
 import msgspec
+from pydantic import BaseModel, ConfigDict, Field
 
 from optimizer.errors import UnreadableInputError
 
 _TAG_LENGTH = 6
 _PURPOSE = b"optimizer cursor"
+
+
+class Page(BaseModel):
+    """Which page of a list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: str | None = Field(None, max_length=1000, description="`next_cursor` of the page before.")
+    limit: int = Field(100, ge=1, le=1000, description="Rows a page.")
 
 
 def encode_cursor(*position: str | int) -> str:

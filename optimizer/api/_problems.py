@@ -102,4 +102,4 @@ def _on_unexpected(error: Exception) -> Response:
 
 def _without_values(error: Exception) -> tuple[type[Exception], Exception, Any]:
     # A message may quote what the caller sent, hence personal data: the log gets the kind and the place only.
-    return type(error), type(error)(), error.__traceback__
+    return RuntimeError, RuntimeError(type(error).__name__), error.__traceback__

@@ -10,7 +10,7 @@ from flask import Response, request
 from pydantic import BaseModel, Field
 
 from optimizer.api._auth import requires
-from optimizer.api._bodies import cached_body, refuse_deep_nesting
+from optimizer.api._bodies import cached_body, describes_body, refuse_deep_nesting
 from optimizer.api._context import now, project_id, services
 from optimizer.errors import InvalidInputError, TooLargeError, UnreadableInputError
 from optimizer.ingest.service import Origin
@@ -58,6 +58,7 @@ class CountsBody(BaseModel):
 
 @blueprint.post("/v1/events")
 @requires("ingest")
+@describes_body(EventsBody)
 @blueprint.output(IngestAnswer)
 @blueprint.doc(
     summary="Store events",
@@ -71,6 +72,7 @@ def store_events() -> Response:
 
 @blueprint.post("/v1/exposures")
 @requires("ingest")
+@describes_body(ExposuresBody)
 @blueprint.output(IngestAnswer)
 @blueprint.doc(summary="Store exposures", description="Who saw which variant; the first exposure of a unit counts.")
 def store_exposures() -> Response:
@@ -81,6 +83,7 @@ def store_exposures() -> Response:
 
 @blueprint.post("/v1/counts")
 @requires("ingest")
+@describes_body(CountsBody)
 @blueprint.output(IngestAnswer)
 @blueprint.doc(
     summary="Store daily totals",

@@ -19,7 +19,7 @@ from rich.console import Console
 from optimizer.cli._lock import data_folder_lock
 from optimizer.cli._logging import configure_logging
 from optimizer.cli._options import data_dir_option
-from optimizer.settings import LOOPBACK_HOSTS, Settings, load
+from optimizer.settings import Settings, load
 
 GRACEFUL_SECONDS = 30
 KEEP_ALIVE_SECONDS = 15
@@ -129,7 +129,7 @@ def _announce(settings: Settings, url: str, key: str | None) -> None:
     console.print(f"  events   {_without_password(settings.event_store_url)}")
     if key:
         console.print(f"  admin key of the project `default`, shown this once:\n  [bold]{key}[/]")
-    if settings.host not in LOOPBACK_HOSTS:
+    if not settings.listens_on_loopback:
         console.print("  [yellow]note[/] listening beyond this machine without TLS: put a TLS proxy in front.")
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 import ipaddress
 import json
 import socket
+from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -14,8 +15,9 @@ from sqlmodel import Session, col, select
 
 from optimizer.errors import InvalidInputError, NotFoundError, Problem
 from optimizer.feedback.contract import Connection, Destination, Mode, destinations
+from optimizer.feedback.states import cancel
 from optimizer.storage.cipher import Cipher
-from optimizer.storage.tables import DestinationRecord
+from optimizer.storage.tables import DeliveryRecord, DestinationRecord
 
 
 class DestinationRequest(BaseModel):
@@ -45,6 +47,23 @@ class DestinationAnswer(BaseModel):
     updated_at: dt.datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which addresses beyond the public internet a `base_url` may name.
+
+    Attributes:
+        private: Any address (the operator allows private URLs).
+        loopback: This machine's own (the service itself listens there only).
+    """
+
+    private: bool = False
+    loopback: bool = False
+
+    def allows(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+        """Whether an address may be named."""
+        return self.private or address.is_global or (self.loopback and address.is_loopback)
+
+
 def put_destination(
     session: Session,
     cipher: Cipher,
@@ -52,7 +71,7 @@ def put_destination(
     key: str,
     request: DestinationRequest,
     *,
-    private_urls: bool,
+    reach: Reach,
     now: dt.datetime,
 ) -> DestinationAnswer:
     """Create or replace a destination; clears what paused it.
@@ -71,7 +90,7 @@ def put_destination(
     if row.credentials_ciphertext is None or (row.platform != request.platform and request.credentials is None):
         raise InvalidInputError.at("/credentials", "missing", "This platform needs credentials.")
     if request.base_url is not None:
-        check_base_url(request.base_url, private_urls=private_urls)
+        check_base_url(request.base_url, reach)
     row.platform, row.account, row.mode = request.platform, request.account, request.mode
     row.base_url, row.paused_reason, row.deleted_at = request.base_url, None, None
     row.consecutive_failures, row.circuit_open_until, row.updated_at = 0, None, now
@@ -110,6 +129,7 @@ def delete_destination(session: Session, project_id: int, key: str, *, now: dt.d
         NotFoundError: The project has none with this key.
     """
     row = get_destination(session, project_id, key)
+    cancel(session, DeliveryRecord.destination_id == row.id, reason="destination deleted", now=now)
     row.deleted_at, row.credentials_ciphertext = now, None
     session.add(row)
 
@@ -139,23 +159,26 @@ def platform_class(platform: str) -> type[Destination]:
     return known[platform]
 
 
-def check_base_url(url: str, *, private_urls: bool) -> None:
+def check_base_url(url: str, reach: Reach) -> None:
     """Refuse addresses that would let a key holder reach into the private network.
 
     Raises:
         InvalidInputError: Not an http(s) URL, carries credentials, or resolves to a private address.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.path.strip("/"):
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.scheme not in {"http", "https"} or parts.username or parts.path.strip("/"):
         detail = "base_url must be a scheme and a host, such as https://staging.example.com."
         raise InvalidInputError.at("/base_url", "invalid_url", detail)
-    if private_urls:
-        return
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 443, proto=socket.IPPROTO_TCP)
-    except OSError:
+        found = socket.getaddrinfo(host, port or 443, proto=socket.IPPROTO_TCP)
+    except (OSError, UnicodeError):
         raise InvalidInputError.at("/base_url", "unknown_host", "The host of base_url is not known.") from None
-    if any(not ipaddress.ip_address(address[4][0]).is_global for address in found):
+    addresses = [ipaddress.ip_address(address[4][0]) for address in found]
+    if not all(reach.allows(address) for address in addresses):
         detail = "base_url is a private address; OPTIMIZER_ALLOW_PRIVATE_URLS allows those."
         raise InvalidInputError.at("/base_url", "private_address", detail)
 

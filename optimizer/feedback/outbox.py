@@ -56,7 +56,7 @@ def enqueue(stores: Stores, project_id: int, values: Values, *, now: dt.datetime
             last = last_sequence(stores.events, project_id)
             if cursor.sequence >= last:
                 return made
-            upto = min(last, cursor.sequence + CHUNK)
+            upto = min(last, cursor.sequence + CHUNK) if rules else last
             rows = _events(stores.events, project_id, rules, max(0, cursor.sequence - OVERLAP), upto)
             weekly = weekly_counts(stores.events, project_id, {rule.event for rule in rules}, now=now)
             made += _insert(session, project_id, rules, rows, weekly, values, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import ibis.expr.types as ir
 from sqlmodel import Session, col, or_, select
 
 from optimizer.ingest.match_data import read_contacts
@@ -36,17 +37,26 @@ def permissions(stores: Stores, project_id: int, unit_ids: Iterable[str]) -> dic
         return {}
     events = stores.events.events(project_id)
     own = events.filter(events.unit_id.isin(wanted))
-    newest = {
-        signal: own[f"consent_{signal}"].argmax(own.timestamp, where=own[f"consent_{signal}"].notnull())
-        for signal in SIGNALS
-    }
-    rows = own.group_by("unit_id").agg(**newest).to_pyarrow().to_pylist()
+    newest = {signal: _newest(own, signal) for signal in SIGNALS}
     with stores.control.reading() as session:
         suppressed = _suppressed(session, stores, project_id, wanted)
     return {
-        row["unit_id"]: Permission(row["ad_user_data"], row["ad_personalization"], row["unit_id"] in suppressed)
-        for row in rows
+        unit: Permission(
+            ad_user_data=newest["ad_user_data"].get(unit),
+            ad_personalization=newest["ad_personalization"].get(unit),
+            suppressed=unit in suppressed,
+        )
+        for unit in wanted
     }
+
+
+def _newest(own: ir.Table, signal: str) -> dict[str, bool]:
+    # By the event's own time, because trackers deliver late; of two answers at one time the refusal holds.
+    said = own.select("unit_id", "timestamp", said=own[f"consent_{signal}"]).filter(lambda t: t.said.notnull())
+    latest = said.group_by("unit_id").agg(timestamp=said.timestamp.max())
+    final = said.inner_join(latest, ["unit_id", "timestamp"])
+    rows = final.group_by("unit_id").agg(said=final.said.all()).to_pyarrow().to_pylist()
+    return {row["unit_id"]: row["said"] for row in rows}
 
 
 def _suppressed(session: Session, stores: Stores, project_id: int, unit_ids: list[str]) -> set[str]:

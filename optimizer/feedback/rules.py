@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,7 +12,8 @@ from sqlmodel import Session, select
 from optimizer.core.naming import canonical_name
 from optimizer.errors import InvalidInputError, NotFoundError
 from optimizer.feedback.accounts import list_destinations
-from optimizer.storage.tables import SignalRule
+from optimizer.feedback.states import cancel
+from optimizer.storage.tables import DeliveryRecord, SignalRule
 
 Key = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -68,12 +70,7 @@ def put_rule(
     Raises:
         InvalidInputError: A destination is unknown, or a fixed value has no amount.
     """
-    known = {row.key for row in list_destinations(session, project_id)}
-    for place, destination in enumerate(request.destinations):
-        if destination not in known:
-            shown = ", ".join(sorted(known)) or "none yet: PUT /v1/destinations/{key} makes one"
-            detail = f"This project has no such destination. Known are: {shown}."
-            raise InvalidInputError.at(f"/destinations/{place}", "unknown_destination", detail)
+    check_destinations(session, project_id, request.destinations)
     if (request.value.mode == "fixed") != (request.value.amount is not None):
         raise InvalidInputError.at(
             "/value/amount", "amount", "`amount` goes with the mode `fixed`, and only with it."
@@ -85,11 +82,42 @@ def put_rule(
         )
     row.event = canonical_name(request.event)
     row.destinations, row.platform_event, row.role = request.destinations, request.platform_event, request.role
-    row.value = request.value.model_dump()
+    row.value, row.managed_by_policy = request.value.model_dump(), False  # what a person wrote, a person keeps
     row.minimum_weekly_events, row.enabled, row.updated_at = request.minimum_weekly_events, request.enabled, now
     session.add(row)
     session.flush()
     return answer(row)
+
+
+def check_destinations(session: Session, project_id: int, keys: Sequence[str]) -> None:
+    """Refuse keys that are no destination of the project.
+
+    Raises:
+        InvalidInputError: Names the first unknown one and lists the known ones.
+    """
+    known = {row.key for row in list_destinations(session, project_id)}
+    for place, destination in enumerate(keys):
+        if destination not in known:
+            shown = ", ".join(sorted(known)) or "none yet: PUT /v1/destinations/{key} makes one"
+            detail = f"This project has no such destination. Known are: {shown}."
+            raise InvalidInputError.at(f"/destinations/{place}", "unknown_destination", detail)
+
+
+def delete_rule(session: Session, project_id: int, key: str, *, now: dt.datetime) -> None:
+    """Delete a rule and skip what it has queued; what was sent stays readable.
+
+    Raises:
+        NotFoundError: The project has none with this key.
+    """
+    row = get_rule(session, project_id, key)
+    cancel(
+        session,
+        DeliveryRecord.project_id == project_id,
+        DeliveryRecord.rule_key == key,
+        reason="rule deleted",
+        now=now,
+    )
+    session.delete(row)
 
 
 def get_rule(session: Session, project_id: int, key: str) -> SignalRule:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import random
 
-from sqlmodel import Session
+from sqlalchemy import ColumnElement
+from sqlmodel import Session, col, or_, select
 
 from optimizer.feedback.contract import (
     Accepted,
@@ -59,6 +60,20 @@ def settle(
             _again(session, row, f"destination paused: {reason}", 0.0, now)
         case Retry():
             _retry(session, row, outcome, limits, now, rng)
+
+
+def cancel(session: Session, *which: ColumnElement[bool] | bool, reason: str, now: dt.datetime) -> int:
+    """Skip pending deliveries that nobody is sending at this moment; returns how many."""
+    rows = session.exec(
+        select(DeliveryRecord).where(
+            *which,
+            DeliveryRecord.status == "pending",
+            or_(col(DeliveryRecord.lease_until).is_(None), col(DeliveryRecord.lease_until) < now),
+        )
+    ).all()
+    for row in rows:
+        change(session, row, "skipped", reason, now=now)
+    return len(rows)
 
 
 def may_repeat(row: DeliveryRecord, limits: Limits, now: dt.datetime) -> bool:

@@ -16,7 +16,7 @@ from optimizer.feedback.contract import Skip
 from optimizer.feedback.dispatcher import Totals, dispatch, prepare
 from optimizer.feedback.outbox import Values, enqueue
 from optimizer.storage.stores import Stores
-from optimizer.storage.tables import DeliveryRecord, DestinationRecord, Project
+from optimizer.storage.tables import DeliveryRecord, DestinationRecord
 
 SHOWN = 20
 
@@ -130,12 +130,6 @@ def _preview(stores: Stores, project_id: int, row: DestinationRecord, *, now: dt
             for delivery, skip in skipping[:SHOWN]
         ],
     )
-
-
-def project_currency(stores: Stores, project_id: int) -> str:
-    """Read the currency that a project's values are in."""
-    with stores.control.reading() as session:
-        return session.get_one(Project, project_id).currency
 
 
 def _destinations(stores: Stores, project_id: int) -> list[DestinationRecord]:

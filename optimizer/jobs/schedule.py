@@ -39,12 +39,14 @@ class JobContext:
         settings: The settings of this process.
         now: When the run started, aware UTC.
         stopping: Set when the process wants to end: finish the item at hand and return.
+        only: What a person asked for, in the job's own terms (a project's id, a segment's); None is everything due.
     """
 
     stores: Stores
     settings: Settings
     now: dt.datetime
     stopping: threading.Event
+    only: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +119,18 @@ class Schedule:
             if thread.is_alive():
                 finish(self._stores.control, run_id, "released", {}, None, now=self._clock())
 
-    def run_slot(self, job: Job, slot: dt.datetime) -> JobRun | None:
+    def run_slot(self, job: Job, slot: dt.datetime, only: int | None = None) -> JobRun | None:
         """Claim a slot and run the job; None when another process has the slot or a run is under way."""
         run_id = claim(self._stores.control, job.name, slot, now=self._clock())
-        return None if run_id is None else self._run(job, run_id)
+        return None if run_id is None else self._run(job, run_id, only)
 
-    def run_now(self, name: str, *, now: dt.datetime) -> JobRun:
+    def run_now(self, name: str, *, now: dt.datetime, only: int | None = None) -> JobRun:
         """Wait for a run under way, then run.
+
+        Args:
+            name: The job.
+            now: When.
+            only: See `JobContext`.
 
         Raises:
             NotFoundError: There is no such job.
@@ -134,7 +141,7 @@ class Schedule:
             raise NotFoundError(f"There is no job {name}. Known are: {', '.join(sorted(self.jobs))}.")
         waited = 0.0
         while waited <= RUN_NOW_WAIT_SECONDS:
-            run = self.run_slot(job, now + dt.timedelta(microseconds=int(waited * 10)))
+            run = self.run_slot(job, now + dt.timedelta(microseconds=int(waited * 10)), only)
             if run is not None:
                 return run
             self._stopping.wait(0.1)
@@ -145,7 +152,7 @@ class Schedule:
         # The slot is the minute that rang: every process computes the same one.
         self.run_slot(job, self._clock().replace(second=0, microsecond=0))
 
-    def _run(self, job: Job, run_id: int) -> JobRun:
+    def _run(self, job: Job, run_id: int, only: int | None = None) -> JobRun:
         with self._lock:
             self._running[run_id] = threading.current_thread()
         ended = threading.Event()
@@ -154,7 +161,7 @@ class Schedule:
         status, summary, error = "ok", {}, None
         try:
             with structlog.contextvars.bound_contextvars(job=job.name, run_id=run_id):
-                summary = job.run(JobContext(self._stores, self._settings, self._clock(), self._stopping))
+                summary = job.run(JobContext(self._stores, self._settings, self._clock(), self._stopping, only))
                 log.info("job_finished", **summary)
         except Exception as failure:  # noqa: BLE001 - one job's failure is recorded and must not stop the others
             status, error = "failed", f"{type(failure).__name__}: {getattr(failure, 'detail', 'see the log')}"

@@ -18,7 +18,7 @@ import optimizer.sandbox.faces
 from optimizer.discovery import discover_modules
 from optimizer.sandbox.store import Memory, Refused
 
-FAULTS = ("server_error", "throttle", "bad_token", "timeout", "cut", "cut_after", "garbage")
+FAULTS = ("server_error", "throttle", "bad_token", "timeout", "cut", "cut_after", "hang_after", "garbage")
 LONGEST_PAUSE_SECONDS = 120.0
 
 
@@ -30,9 +30,10 @@ def create_sandbox() -> Flask:
         app.register_blueprint(module.face)
     app.register_error_handler(Refused, _on_refused)
     app.before_request(_play_fault)
-    app.after_request(_cut_after)
+    app.after_request(_spoil_answer)
     app.add_url_rule("/_sandbox", "page", _page)
     app.add_url_rule("/_sandbox/received", "received", _received)
+    app.add_url_rule("/_sandbox/arrived", "arrived", _wait_for_arrival)
     app.add_url_rule("/_sandbox/faults", "faults", _order_faults, methods=["POST"])
     app.add_url_rule("/_sandbox", "forget", _forget, methods=["DELETE"])
     return app
@@ -69,7 +70,7 @@ def _play_fault() -> Response | tuple[Response, int] | None:
     if request.path.startswith("/_sandbox"):
         return None
     fault = _memory().next_fault()
-    if fault is None or fault["kind"] == "cut_after":
+    if fault is None or fault["kind"].endswith("_after"):
         request.environ["sandbox.fault"] = fault
         return None
     return _faulty(fault)
@@ -78,7 +79,7 @@ def _play_fault() -> Response | tuple[Response, int] | None:
 def _faulty(fault: dict[str, Any]) -> Response | tuple[Response, int]:
     kind = fault["kind"]
     if kind == "timeout":
-        time.sleep(min(LONGEST_PAUSE_SECONDS, float(fault.get("seconds", 60))))
+        _pause(fault)
     if kind == "cut":
         _cut()
     if kind == "throttle":
@@ -92,10 +93,18 @@ def _faulty(fault: dict[str, Any]) -> Response | tuple[Response, int]:
     return jsonify(error={"code": 2, "status": "INTERNAL"}), 500
 
 
-def _cut_after(response: Response) -> Response:
-    if request.environ.get("sandbox.fault"):
+def _spoil_answer(response: Response) -> Response:
+    # The events were taken; only the answer gets lost or comes too late.
+    fault = request.environ.get("sandbox.fault")
+    if fault and fault["kind"] == "cut_after":
         _cut()
+    if fault and fault["kind"] == "hang_after":
+        _pause(fault)
     return response
+
+
+def _pause(fault: dict[str, Any]) -> None:
+    time.sleep(min(LONGEST_PAUSE_SECONDS, float(fault.get("seconds", 60))))
 
 
 def _cut() -> None:
@@ -112,6 +121,11 @@ def _received() -> Response:
     return jsonify(data=shown)
 
 
+def _wait_for_arrival() -> tuple[Response, int]:
+    arrived = _memory().arrived.wait(LONGEST_PAUSE_SECONDS)
+    return jsonify(arrived=arrived), 200 if arrived else 504
+
+
 def _order_faults() -> tuple[Response, int]:
     ordered = request.get_json()
     if not isinstance(ordered, list) or any(fault.get("kind") not in FAULTS for fault in ordered):
@@ -125,6 +139,7 @@ def _forget() -> tuple[str, int]:
     with _memory().lock:
         _memory().received.clear()
         _memory().faults.clear()
+        _memory().arrived.clear()
     return "", 204
 
 

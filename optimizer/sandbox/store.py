@@ -41,12 +41,13 @@ class Received:
 
 @dataclass(slots=True)
 class Memory:
-    """Everything one sandbox process knows. Thread-safe through `lock`."""
+    """Everything one sandbox process knows. Thread-safe through `lock`; `arrived` is set by the first request."""
 
     received: dict[tuple[str, str], Received] = field(default_factory=dict)
     faults: deque[dict[str, Any]] = field(default_factory=deque)
     requests: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    arrived: threading.Event = field(default_factory=threading.Event)
 
     def take(self, platform: str, keyed: list[tuple[str, dict[str, Any]]]) -> None:
         """Remember events under their dedup keys."""
@@ -62,4 +63,5 @@ class Memory:
         """Take the next fault that was ordered, if any, and count the request."""
         with self.lock:
             self.requests += 1
+            self.arrived.set()
             return self.faults.popleft() if self.faults else None

@@ -88,12 +88,13 @@ class PolicyChoice(SQLModel, table=True):
 
 
 class FeedbackCursor(SQLModel, table=True):
-    """How far one project's events have been turned into deliveries."""
+    """How far one project's events have been turned into deliveries, and when that was last done."""
 
     __tablename__ = "feedback_cursor"
 
     project_id: int = Field(foreign_key="project.id", primary_key=True)
     sequence: int = Field(default=0, sa_type=BigInteger)
+    synchronised_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class DeliveryRecord(SQLModel, table=True):

@@ -1,0 +1,26 @@
+"""Deletes what has outlived its purpose: match data after 90 days, and records of job runs after 30."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from sqlmodel import col, delete
+
+from optimizer.ingest.match_data import delete_expired
+from optimizer.jobs.schedule import Job, JobContext
+from optimizer.storage.tables import JobRun
+
+RUNS_KEPT = dt.timedelta(days=30)
+
+
+def run(context: JobContext) -> dict[str, Any]:
+    """Delete what has expired."""
+    with context.stores.control.session() as session:
+        matches = delete_expired(session, now=context.now)
+        old = col(JobRun.finished_at) < context.now - RUNS_KEPT
+        runs = session.exec(delete(JobRun).where(old)).rowcount
+    return {"match_data": matches, "job_runs": runs}
+
+
+JOB = Job("expire", "17 3 * * *", run)
