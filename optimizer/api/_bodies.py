@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from optimizer.errors import InvalidInputError, Problem, TooLargeError, UnreadableInputError
 
+Model = TypeVar("Model", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])
 MAXIMUM_BODY_BYTES = 5_000_000
 MAXIMUM_NESTING = 64
@@ -98,11 +99,24 @@ class StrictAdapter(PydanticAdapter):
             if location == "query":
                 validated: BaseModel = self.model_class.model_validate(dict(request.args.items()))
             else:
-                read_json()
-                validated = self.model_class.model_validate_json(cached_body(), strict=True)
+                validated = parse_body(self.model_class)
         except ValidationError as error:
             raise invalid_input(error, base) from None
         return validated
+
+
+def parse_body(model: type[Model]) -> Model:
+    """Parse and validate the body; JSON types must fit exactly ("1" is not a number).
+
+    Raises:
+        UnreadableInputError: See `read_json`.
+        InvalidInputError: Names each wrong field.
+    """
+    read_json()
+    try:
+        return model.model_validate_json(cached_body(), strict=True)
+    except ValidationError as error:
+        raise invalid_input(error) from None
 
 
 def invalid_input(error: ValidationError, base: str = "") -> InvalidInputError:

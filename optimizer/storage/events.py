@@ -144,6 +144,27 @@ class EventStore(ABC):
         return table.filter(table.project_id == project_id).drop("project_id")
 
 
+def has_properties(events: ir.Table, wanted: Mapping[str, str | float | bool]) -> ir.BooleanValue:
+    """Return whether each event carries all of these properties with these values, types included.
+
+    Args:
+        events: Rows with the column `properties`.
+        wanted: Property name to value; numbers compare as numbers.
+    """
+    holds: ir.BooleanValue = ibis.literal(value=True)
+    parsed = events.properties.cast("json")
+    for name, value in wanted.items():
+        found = parsed[name]
+        if isinstance(value, bool):
+            same = found.bool == value
+        elif isinstance(value, str):
+            same = found.str == value
+        else:
+            same = found.float == value
+        holds &= same.fill_null(False)  # noqa: FBT003 - Ibis' own signature
+    return holds
+
+
 def naive_utc(moment: dt.datetime) -> dt.datetime:
     """Convert an aware datetime to the engines' naive UTC."""
     if moment.tzinfo is None:

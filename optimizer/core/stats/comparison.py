@@ -6,7 +6,7 @@ with them. What cannot be judged gets a status and no number, never a NaN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -27,6 +27,7 @@ from optimizer.core.stats.sequential import (
 
 Method = Literal["fixed", "sequential"]
 Family = Literal["proportion", "mean"]
+Adjustment = Callable[[Sequence[float]], list[float]]
 MINIMUM_UNITS = 2
 
 
@@ -99,28 +100,50 @@ class Design:
 
 
 def compare(arms: Mapping[str, Arm], baseline: str, design: Design) -> list[Comparison]:
-    """Compare every arm with the baseline.
+    """Compare every arm with the baseline; Holm over arms.
 
     Raises:
         ValueError: The baseline is not an arm, or alpha is outside (0, 1).
     """
-    check_alpha(design.alpha)
-    if baseline not in arms:
-        raise ValueError("baseline must name one of the arms")
-    others = [name for name in arms if name != baseline]
-    first = {name: _one(arms, baseline, name, design, design.alpha) for name in others}
-    judged = [name for name in others if first[name].p_value is not None]
-    p_values = [first[name].p_value or 0.0 for name in judged]
-    adjusted = holm(p_values)
-    alphas = interval_alphas(p_values, adjusted, design.alpha)
-    for name, q_value, level_alpha in zip(judged, adjusted, alphas, strict=True):
-        again = first[name]
+    return compare_family([(arms, design)], baseline, holm)[0]
+
+
+def compare_family(
+    cases: Sequence[tuple[Mapping[str, Arm], Design]], baseline: str, adjust: Adjustment
+) -> list[list[Comparison]]:
+    """Compare every arm with the baseline on several metrics, adjusting over all of them together.
+
+    Args:
+        cases: One metric each: its arms and its design; all designs share one alpha.
+        baseline: The arm to compare with.
+        adjust: `holm` where every claim must hold, `benjamini_hochberg` where a share may not.
+
+    Returns:
+        One list per case, in order.
+
+    Raises:
+        ValueError: The baseline is not an arm of every case, or an alpha is outside (0, 1).
+    """
+    keyed: dict[tuple[int, str], Comparison] = {}
+    for place, (arms, design) in enumerate(cases):
+        check_alpha(design.alpha)
+        if baseline not in arms:
+            raise ValueError("baseline must name one of the arms")
+        others = (name for name in arms if name != baseline)
+        keyed.update({(place, name): _one(arms, baseline, name, design, design.alpha) for name in others})
+    judged = [key for key, found in keyed.items() if found.p_value is not None]
+    p_values = [keyed[key].p_value or 0.0 for key in judged]
+    adjusted = adjust(p_values)
+    alphas = interval_alphas(p_values, adjusted, cases[0][1].alpha) if cases else []
+    for (place, name), q_value, level_alpha in zip(judged, adjusted, alphas, strict=True):
+        arms, design = cases[place]
+        again = keyed[place, name]
         if level_alpha != design.alpha:
             own = _one(arms, baseline, name, design, level_alpha)
             again = replace(own, p_value=again.p_value)
         significant = again.status == "ok" and q_value < design.alpha
-        first[name] = replace(again, adjusted_p_value=q_value, significant=significant)
-    return [first[name] for name in others]
+        keyed[place, name] = replace(again, adjusted_p_value=q_value, significant=significant)
+    return [[found for (place, _), found in keyed.items() if place == wanted] for wanted in range(len(cases))]
 
 
 def _one(arms: Mapping[str, Arm], baseline: str, name: str, design: Design, alpha: float) -> Comparison:
@@ -132,7 +155,7 @@ def _one(arms: Mapping[str, Arm], baseline: str, name: str, design: Design, alph
     status_early = _too_early(control, treatment, design)
     if status_early:
         return replace(blank, status="too_early", detail=status_early[1], missing=status_early[0])
-    effect = _effect(control.moments, treatment.moments, design, alpha, _planned_pair(arms, baseline, name, design))
+    effect = _effect(control.moments, treatment.moments, design, alpha, planned_pair(arms, baseline, name, design))
     lift = relative_lift(_sampled(control.moments, design), _sampled(treatment.moments, design), effect.critical)
     missing = _missing_units(arms, design)
     return replace(
@@ -188,16 +211,17 @@ def _converters(arm: Arm) -> int:
     return arm.moments.n if arm.converters is None else arm.converters
 
 
-def _effect(control: Moments, treatment: Moments, design: Design, alpha: float, planned_pair: float) -> Effect:
+def _effect(control: Moments, treatment: Moments, design: Design, alpha: float, pair_total: float) -> Effect:
     proportion = design.family == "proportion"
     if design.method == "fixed":
         return (compare_proportions if proportion else compare_means)(control, treatment, alpha)
     # The sequence is tuned to the design's own alpha, also where an adjusted interval is asked for.
-    rho2 = rho_squared(design.alpha, planned_pair)
+    rho2 = rho_squared(design.alpha, pair_total)
     return (sequential_proportions if proportion else sequential_means)(control, treatment, alpha, rho2)
 
 
-def _planned_pair(arms: Mapping[str, Arm], baseline: str, name: str, design: Design) -> float:
+def planned_pair(arms: Mapping[str, Arm], baseline: str, name: str, design: Design) -> float:
+    """Return N*: the planned visitors of one pair of arms."""
     if design.planned_total is None:
         return DEFAULT_PLANNED_PAIR
     share = (arms[baseline].weight + arms[name].weight) / sum(arm.weight for arm in arms.values())

@@ -77,9 +77,16 @@ class Decision:
 
 
 def non_inferiority(
-    control: Moments, treatment: Moments, margin: float, alpha: float, *, method: Method, planned_pair: float
+    control: Moments,
+    treatment: Moments,
+    margin: float,
+    alpha: float,
+    *,
+    method: Method,
+    planned_pair: float,
+    increase_is_good: bool = True,
 ) -> tuple[bool, float]:
-    """Judge μ_b − (1 − m)·μ_a > 0, one-sided at alpha.
+    """Judge that no more than the share m of the control's mean is lost, one-sided at alpha.
 
     Args:
         control: Moments with a variance.
@@ -88,18 +95,20 @@ def non_inferiority(
         alpha: One-sided error rate in (0, .5).
         method: ``fixed`` or ``sequential``.
         planned_pair: N*, used by ``sequential``.
+        increase_is_good: Whether a loss is a decrease; else it is an increase above (1 + m) times the control's mean.
 
     Returns:
-        Whether it is shown, and the lower bound of μ_b − (1 − m)·μ_a.
+        Whether it is shown, and the lower bound of μ_b − (1 − m)·μ_a, or of (1 + m)·μ_a − μ_b.
     """
-    kept = 1 - margin
+    sign = 1 if increase_is_good else -1
+    kept = 1 - sign * margin
     error = math.sqrt(treatment.variance / treatment.n + kept**2 * control.variance / control.n)
     n = control.n + treatment.n
     if method == "fixed":
         critical = float(stats.norm.isf(alpha))
     else:
         critical = one_sided_critical_value(n, alpha, rho_squared(2 * alpha, planned_pair))
-    bound = treatment.mean - kept * control.mean - critical * error
+    bound = sign * (treatment.mean - kept * control.mean) - critical * error
     return bound > 0, bound
 
 

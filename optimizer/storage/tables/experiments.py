@@ -39,7 +39,7 @@ class Experiment(SQLModel, table=True):
     key: str = Field(max_length=100)
     name: str = Field(default="", max_length=200)
     hypothesis: str = Field(default="", sa_type=Text)
-    unit: str = Field(default="anonymous", max_length=16)
+    unit: str = Field(default="user", max_length=16)
     variants: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
     primary_metric: str = Field(max_length=200)
     goal_metric: str | None = Field(default=None, max_length=200)
