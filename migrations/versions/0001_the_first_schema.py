@@ -265,6 +265,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_segment_project_id_project")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_segment")),
         sa.UniqueConstraint("project_id", "key", name=op.f("uq_segment_project_id_key")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "signal_rule",

@@ -31,12 +31,13 @@ def encode_cursor(*position: str | int) -> str:
     return base64.urlsafe_b64encode(_tag(packed) + packed).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, *kinds: type) -> list[str | int]:
+def decode_cursor(cursor: str, *kinds: type, name: str = "cursor") -> list[str | int]:
     """Unpack a cursor.
 
     Args:
         cursor: What `encode_cursor` made.
         kinds: The expected type of each part of the position.
+        name: The query parameter it came in.
 
     Raises:
         UnreadableInputError: We did not issue it.
@@ -50,7 +51,7 @@ def decode_cursor(cursor: str, *kinds: type) -> list[str | int]:
         position = None
     fits = isinstance(position, list) and [type(part) for part in position] == list(kinds)
     if not fits:
-        raise UnreadableInputError.at("/query/cursor", "foreign_cursor", "This cursor was not issued by this list.")
+        raise UnreadableInputError.at(f"/query/{name}", "foreign_cursor", "This cursor was not issued by this list.")
     return list(position or ())
 
 

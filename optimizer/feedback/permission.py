@@ -1,8 +1,8 @@
-"""Whether a person may be told to ad platforms, as of now: the newest consent and no suppression."""
+"""Whether a person may be told about, as of now: the newest consent and no suppression."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import ibis.expr.types as ir
@@ -12,7 +12,8 @@ from optimizer.ingest.match_data import read_contacts
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Suppression
 
-SIGNALS = ("ad_user_data", "ad_personalization")
+SIGNALS = ("ad_user_data", "ad_personalization", "email")
+CHUNK = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,53 +23,74 @@ class Permission:
     Attributes:
         ad_user_data: Newest known value; None is unknown, which is not consent.
         ad_personalization: Likewise.
+        email: Likewise.
         suppressed: The person must receive nothing.
     """
 
     ad_user_data: bool | None = None
     ad_personalization: bool | None = None
+    email: bool | None = None
     suppressed: bool = False
 
 
-def permissions(stores: Stores, project_id: int, unit_ids: Iterable[str]) -> dict[str, Permission]:
-    """Read the permissions of units, by unit id."""
+def permissions(
+    stores: Stores, project_id: int, unit_ids: Iterable[str], *, purpose: str = "ads"
+) -> dict[str, Permission]:
+    """Read the permissions of units, by unit id.
+
+    Args:
+        stores: Both stores and the cipher.
+        project_id: Whose units.
+        unit_ids: Up to some thousands.
+        purpose: ``ads`` or ``email``: which suppressions count besides those for all purposes.
+    """
     wanted = sorted(set(unit_ids) - {""})
     if not wanted:
         return {}
     events = stores.events.events(project_id)
     own = events.filter(events.unit_id.isin(wanted))
-    newest = {signal: _newest(own, signal) for signal in SIGNALS}
+    rows = {signal: newest_consent(own, signal).to_pyarrow().to_pylist() for signal in SIGNALS}
+    newest = {signal: {row["unit_id"]: row["said"] for row in rows[signal]} for signal in SIGNALS}
     with stores.control.reading() as session:
-        suppressed = _suppressed(session, stores, project_id, wanted)
+        suppressed = suppressed_units(session, stores, project_id, wanted, purpose)
     return {
         unit: Permission(
             ad_user_data=newest["ad_user_data"].get(unit),
             ad_personalization=newest["ad_personalization"].get(unit),
+            email=newest["email"].get(unit),
             suppressed=unit in suppressed,
         )
         for unit in wanted
     }
 
 
-def _newest(own: ir.Table, signal: str) -> dict[str, bool]:
-    # By the event's own time, because trackers deliver late; of two answers at one time the refusal holds.
-    said = own.select("unit_id", "timestamp", said=own[f"consent_{signal}"]).filter(lambda t: t.said.notnull())
-    latest = said.group_by("unit_id").agg(timestamp=said.timestamp.max())
-    final = said.inner_join(latest, ["unit_id", "timestamp"])
-    rows = final.group_by("unit_id").agg(said=final.said.all()).to_pyarrow().to_pylist()
-    return {row["unit_id"]: row["said"] for row in rows}
+def newest_consent(events: ir.Table, signal: str) -> ir.Table:
+    """Return (unit_id, said) for every unit that ever answered.
+
+    By the event's own time, because trackers deliver late; of two answers at one time the refusal holds.
+    """
+    answered = events.select("unit_id", "timestamp", said=events[f"consent_{signal}"])
+    answered = answered.filter(answered.said.notnull())
+    latest = answered.group_by("unit_id").agg(timestamp=answered.timestamp.max())
+    final = answered.inner_join(latest, ["unit_id", "timestamp"])
+    return final.group_by("unit_id").agg(said=final.said.all())
 
 
-def _suppressed(session: Session, stores: Stores, project_id: int, unit_ids: list[str]) -> set[str]:
-    contacts = read_contacts(session, stores.cipher, project_id, unit_ids)
-    hashes = {contact.email_sha256: unit for unit, contact in contacts.items() if contact.email_sha256}
-    users = {unit.removeprefix("u:"): unit for unit in unit_ids if unit.startswith("u:")}
+def suppressed_units(
+    session: Session, stores: Stores, project_id: int, unit_ids: Sequence[str], purpose: str
+) -> set[str]:
+    """Return which of these units are suppressed, by user id or by the hash of their e-mail."""
     rows = session.exec(
         select(Suppression.user_id, Suppression.email_sha256).where(
             Suppression.project_id == project_id,
-            col(Suppression.purpose).in_(["all", "ads"]),
-            or_(col(Suppression.user_id).in_(users), col(Suppression.email_sha256).in_(hashes)),
+            col(Suppression.purpose).in_(["all", purpose]),
+            or_(col(Suppression.user_id).is_not(None), col(Suppression.email_sha256).is_not(None)),
         )
-    )
-    found = (unit for user, email in rows for unit in (users.get(user or ""), hashes.get(email or "")))
-    return {unit for unit in found if unit}
+    ).all()
+    users = {f"u:{user}" for user, _ in rows if user}
+    hashes = {email for _, email in rows if email}
+    found = users & set(unit_ids)
+    for first in range(0, len(unit_ids) if hashes else 0, CHUNK):
+        contacts = read_contacts(session, stores.cipher, project_id, unit_ids[first : first + CHUNK])
+        found |= {unit for unit, contact in contacts.items() if contact.email_sha256 in hashes}
+    return found

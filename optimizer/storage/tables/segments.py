@@ -15,7 +15,8 @@ class Segment(SQLModel, table=True):
     """A named audience and how far its sequence of changes has come."""
 
     __tablename__ = "segment"
-    __table_args__ = (UniqueConstraint("project_id", "key"),)
+    # An id is never used again: cursors of a deleted segment's changes must not fit its successor.
+    __table_args__ = (UniqueConstraint("project_id", "key"), {"sqlite_autoincrement": True})
 
     id: int | None = Field(default=None, primary_key=True)
     project_id: int = Field(foreign_key="project.id")

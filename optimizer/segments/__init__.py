@@ -1,0 +1,1 @@
+"""Whom to bring back: definitions, members, the sequence of changes, and suppressions."""

@@ -1,0 +1,117 @@
+"""Who fits a definition now: one pass over the project's events in the engine, one row per fitting unit returns."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from optimizer.core.rules import Clause, Rule, clauses
+from optimizer.feedback.permission import newest_consent
+from optimizer.storage.events import EventStore, as_utc, has_properties, naive_utc
+
+NEEDED_CONSENT: Mapping[str, tuple[str, ...]] = {"email": ("email",), "ads": ("ad_user_data", "ad_personalization")}
+MAXIMUM_ITEMS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One unit that fits a definition.
+
+    Attributes:
+        unit_id: The unit.
+        user_id: Its user, if known.
+        permitted: Whether every consent that the purpose needs is given.
+        last_event_at: When it was last seen.
+        items: Products of the events that made it fit, newest first.
+        value: Σ value of those events; None where none carried one.
+    """
+
+    unit_id: str
+    user_id: str | None
+    permitted: bool
+    last_event_at: dt.datetime
+    items: list[str]
+    value: float | None
+
+
+def candidates(store: EventStore, project_id: int, rule: Rule, purpose: str, *, now: dt.datetime) -> list[Candidate]:
+    """Find every unit that fits, with or without consent.
+
+    Args:
+        store: The event plane.
+        project_id: Whose events.
+        rule: A parsed definition.
+        purpose: ``email`` or ``ads``.
+        now: Until when events count.
+    """
+    events = store.events(project_id)
+    events = events.filter(events.unit_id != "", events.timestamp <= naive_utc(now))
+    marked = events.mutate(**{f"is{one.place}": _matches(events, one, now) for one in clauses(rule)})
+    fitting = _fitting(marked, rule)
+    people = fitting.left_join(_products(marked, rule), "unit_id").drop("unit_id_right")
+    for signal in NEEDED_CONSENT[purpose]:
+        said = newest_consent(events, signal).rename({f"may_{signal}": "said"})
+        people = people.left_join(said, "unit_id").drop("unit_id_right")
+    rows = people.order_by("unit_id").to_pyarrow().to_pylist()
+    return [_candidate(row, purpose) for row in rows]
+
+
+def _candidate(row: Mapping[str, Any], purpose: str) -> Candidate:
+    return Candidate(
+        unit_id=row["unit_id"],
+        user_id=row["user_id"],
+        permitted=all(row[f"may_{signal}"] is True for signal in NEEDED_CONSENT[purpose]),
+        last_event_at=as_utc(row["last_event_at"]),
+        items=(row["items"] or [])[:MAXIMUM_ITEMS],
+        value=row["value"],
+    )
+
+
+def _matches(events: ir.Table, clause: Clause, now: dt.datetime) -> ir.BooleanValue:
+    matches = (events.name == clause.event) & has_properties(events, clause.where)
+    if clause.within_days is not None:
+        matches &= events.timestamp > ibis.literal(naive_utc(now - dt.timedelta(days=clause.within_days)))
+    return matches
+
+
+def _fitting(marked: ir.Table, rule: Rule) -> ir.Table:
+    facts = {f"n{one.place}": marked[f"is{one.place}"].cast("int64").sum() for one in clauses(rule)}
+    lasts = {f"t{one.place}": marked.timestamp.max(where=marked[f"is{one.place}"]) for one in clauses(rule)}
+    units = marked.group_by("unit_id").agg(
+        user_id=marked.user_id.max(), last_event_at=marked.timestamp.max(), **facts, **lasts
+    )
+    return units.filter(_holds(units, rule)).select("unit_id", "user_id", "last_event_at")
+
+
+def _holds(units: ir.Table, rule: Rule) -> ir.BooleanValue:
+    if not isinstance(rule, Clause):
+        inner = [_holds(units, one) for one in rule.rules]
+        if rule.kind == "not":
+            return ~inner[0]
+        combined: ir.BooleanValue = reduce(or_ if rule.kind == "any" else and_, inner)
+        return combined
+    count = units[f"n{rule.place}"]
+    if not rule.negated:
+        return count >= rule.at_least
+    if rule.since is None:
+        return count == 0
+    begun, own = units[f"t{rule.since}"], units[f"t{rule.place}"]
+    return begun.notnull() & (own.isnull() | (own < begun).fill_null(False))  # noqa: FBT003 - Ibis' own signature
+
+
+def _products(marked: ir.Table, rule: Rule) -> ir.Table:
+    did = [marked[f"is{one.place}"] for one in clauses(rule) if not one.negated]
+    matching = marked.filter(reduce(or_, did) if did else ibis.literal(value=False))
+    named = matching.mutate(item=matching.properties.cast("json")["item_id"].str)
+    worth = named.group_by("unit_id").agg(value=named.value.sum())
+    newest = named.filter(named.item.notnull()).group_by("unit_id", "item").agg(at=named.timestamp.max())
+    items = newest.group_by("unit_id").agg(items=newest.item.collect(order_by=(ibis.desc("at"), "item")))
+    joined = worth.left_join(items, "unit_id")
+    return joined.select("unit_id", "value", "items")
