@@ -16,7 +16,7 @@ demo: $(VENV)/installed ## install what is needed and run the whole loop on real
 	$(BIN)/optimizer demo
 
 test: $(VENV)/installed-test lint ## install the test extras, check the code, run every test
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 lint: $(VENV)/installed-test ## ruff, mypy, import-linter, vulture, deptry, alembic check
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from optimizer.errors import ConfigurationError
 
 WHEEL = "retentioneering"
 NAME = "datasets/ecom.csv.gz"
+SOURCE = f"{NAME} of the PyPI wheel {WHEEL} (synthetic, by its authors)"
 
 
 def read_clickstream() -> pa.Table:

@@ -1,0 +1,70 @@
+"""The demo, as a newcomer runs it: real processes, real input, off a terminal."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+DEMO = [sys.executable, "-m", "optimizer.cli.main", "demo"]
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    done = subprocess.run([*DEMO, "--json"], capture_output=True, text=True, timeout=240, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.xdist_group("demo")
+class TestTheReport:
+    def test_it_reproduces_the_published_effects(self, report: dict[str, Any]) -> None:
+        found = {(one["email"], one["metric"]): one for one in report["experiment"]["comparisons"]}
+        visit, conversion = found["mens_email", "visit"], found["mens_email", "conversion"]
+        assert visit["absolute"] == pytest.approx(0.076590, abs=5e-7)
+        assert visit["absolute_interval"] == pytest.approx([0.069954, 0.083226], abs=5e-7)
+        assert conversion["absolute"] == pytest.approx(0.006805, abs=5e-7)
+        assert conversion["absolute_interval"] == pytest.approx([0.005000, 0.008610], abs=5e-7)
+        assert {one["decision"] for one in found.values()} == {"ship"}
+        assert len(found) == 4
+
+    def test_every_event_is_imported_and_the_funnel_is_the_published_one(self, report: dict[str, Any]) -> None:
+        imported = report["import"]
+        assert (imported["accepted"], imported["duplicates"], imported["rejected"]) == (31_106, 0, 0)
+        assert report["funnel"]["unlimited"] == [598, 517, 429, 329, 222, 114]
+        assert report["funnel"]["within_24_hours"] == [598, 482, 324, 169, 69, 16]
+        assert "consent" in imported["simulated"]
+
+    def test_both_platforms_counted_what_was_sent_once(self, report: dict[str, Any]) -> None:
+        feedback = report["feedback"]
+        sent = {row["platform"]: row["sent"] for row in feedback["first_run"]}
+        assert sent == feedback["counted_by_platform"]
+        assert all(sent.values())
+        assert feedback["sent_more_than_once"] == 0
+        assert [row["sent"] for row in feedback["second_run"]] == [0, 0]
+        assert feedback["checks"] == {"google": True, "meta": True}
+        assert len(feedback["policy"]) == 18
+
+    def test_the_ranking_and_the_segment_are_not_empty(self, report: dict[str, Any]) -> None:
+        ranked = report["signals"]["signals"]
+        assert [one["event"] for one in ranked[:2]] == report["feedback"]["events"]
+        assert ranked == sorted(ranked, key=lambda one: -one["lift"])
+        segment = report["segment"]
+        assert segment["fitting"] > segment["members"] > 0
+        assert all(one["items"] for one in segment["examples"])
+
+    def test_off_a_terminal_it_prints_words_and_ends(self) -> None:
+        done = subprocess.run(DEMO, capture_output=True, text=True, timeout=240, check=True)
+        for question in (
+            "Which experiment",
+            "Where are people lost",
+            "What predicts",
+            "ad platforms learn",
+            "bring back",
+        ):
+            assert question in done.stdout
+        assert "+0.076590" in done.stdout
+        assert "example.com" not in done.stdout
