@@ -22,7 +22,13 @@ from optimizer.api._context import EXTENSION, Services, services
 from optimizer.catalog.keys import ensure_bootstrap_key
 from optimizer.catalog.projects import ensure_default_project
 from optimizer.discovery import discover_modules
-from optimizer.errors import ConfigurationError
+from optimizer.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    NotFoundError,
+    OptimizerError,
+    UnreadableInputError,
+)
 from optimizer.ingest.catalog_views import CatalogViews
 from optimizer.ingest.collector import Collector
 from optimizer.ingest.identity import CookielessIdentity
@@ -38,6 +44,7 @@ from optimizer.storage.tables.base import utc_now
 
 VERSION = "0.1.0"
 DRAIN_SECONDS = 25.0
+LONGEST_KEYS = {"key": 100, "name": 200}  # as the tables hold them
 log = structlog.get_logger(__name__)
 
 
@@ -94,7 +101,14 @@ def create_app(
     collector = Collector(stores, queue_rows=settings.queue_events, timeout_seconds=settings.commit_timeout_seconds)
     ingest = Ingest(collector, CatalogViews(stores.control), CookielessIdentity(stores.control, stores.cipher))
     schedule = Schedule(stores, settings, clock)
-    app = APIFlask("optimizer", title="optimizer", version=VERSION, docs_path=None, json_errors=False)
+    app = APIFlask(
+        "optimizer",
+        title="optimizer",
+        version=VERSION,
+        docs_path=None,
+        json_errors=False,
+        static_folder=None,  # type: ignore[arg-type] # Flask takes None for "no static files"; APIFlask's hint does not
+    )
     app.extensions[EXTENSION] = Services(settings, stores, ingest, clock, schedule)
     _bodies.install()
     _problems.install(app)
@@ -125,7 +139,20 @@ def _begin() -> ResponseReturnValue | None:
     structlog.contextvars.clear_contextvars()
     g.request_id = uuid.uuid4().hex
     structlog.contextvars.bind_contextvars(request_id=g.request_id, method=request.method, path=request.path)
+    if "\x00" in request.path or any("\x00" in value for value in request.args.values()):
+        raise UnreadableInputError("The address holds the character U+0000, which no text takes.")
+    for name, value in (request.view_args or {}).items():
+        if len(str(value)) > LONGEST_KEYS.get(name, 200) and not request.path.startswith("/docs/"):
+            raise _too_long(name)
     return None
+
+
+def _too_long(name: str) -> OptimizerError:
+    if request.method == "PUT":
+        return InvalidInputError.at(
+            f"/path/{name}", "too_long", f"Use up to {LONGEST_KEYS.get(name, 200)} characters."
+        )
+    return NotFoundError("Nothing has a key of this length.")
 
 
 def _end(response: Response) -> Response:

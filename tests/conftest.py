@@ -19,6 +19,7 @@ from optimizer.api._context import EXTENSION
 from optimizer.app import close_app, create_app
 from optimizer.catalog.keys import create_key
 from optimizer.catalog.projects import ProjectRequest, create_project, ensure_default_project
+from optimizer.cli._logging import configure_logging
 from optimizer.ingest.dedup import hash_id
 from optimizer.ingest.identity import unit_of
 from optimizer.settings import Settings
@@ -39,6 +40,8 @@ pytest_plugins = [
     "tests.fixtures.feedback",
 ]
 
+
+configure_logging("warning")  # structlog's own default renders tracebacks with all their values, slowly
 
 # Two shared cores: no deadline per example, and few enough examples that the whole run stays short.
 hypothesis_settings.register_profile(

@@ -18,11 +18,17 @@ from flask import Request, g, request
 from pydantic import BaseModel, ValidationError
 
 from optimizer.errors import InvalidInputError, Problem, TooLargeError, UnreadableInputError
+from optimizer.ingest.decode import has_nul
 
 Model = TypeVar("Model", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])
 MAXIMUM_BODY_BYTES = 5_000_000
 MAXIMUM_NESTING = 64
+_ESCAPE = rb"\ufffd"
+_SURROGATE_HINT = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATES = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -47,9 +53,19 @@ def read_body(incoming: Request, limit: int = MAXIMUM_BODY_BYTES) -> bytes:
 
 
 def cached_body() -> bytes:
-    """Return the present request's decompressed body, read once."""
+    """Return the present request's decompressed body, read once.
+
+    Raises:
+        TooLargeError: See `read_body`.
+        UnreadableInputError: See `read_body`; or it is not UTF-8.
+    """
     if "body" not in g:
-        g.body = read_body(request)
+        raw = read_body(request)
+        try:
+            raw.decode()  # items are decoded lazily, so a wrong byte deep inside one would be found too late
+        except UnicodeDecodeError as error:
+            raise UnreadableInputError(f"The body is not UTF-8: byte {error.start}.") from None
+        g.body = _well_formed(raw)
     body: bytes = g.body
     return body
 
@@ -63,6 +79,8 @@ def read_json() -> Any:  # noqa: ANN401 - any JSON
     """
     raw = cached_body()
     refuse_deep_nesting(raw)
+    if has_nul(raw):
+        raise UnreadableInputError("The body holds the character U+0000, which no text takes.")
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -144,6 +162,16 @@ def describes_body(model: type[BaseModel]) -> Callable[[View], View]:
 def install() -> None:
     """Make APIFlask validate through `StrictAdapter`."""
     registry.register("pydantic", StrictAdapter)
+
+
+def _well_formed(raw: bytes) -> bytes:
+    # Trackers cut texts in the middle of an emoji. Half a surrogate pair makes JSON unreadable, and with it the whole
+    # batch; it becomes the replacement character, as in browsers' own `toWellFormed`.
+    if _SURROGATE_HINT.search(raw) is None:
+        return raw
+    return _SURROGATES.sub(
+        lambda found: found[0] if found[0] == rb"\\" or len(found[0]) > len(_ESCAPE) else _ESCAPE, raw
+    )
 
 
 def _gunzip(raw: bytes, limit: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+MAXIMUM_LENGTH = 200
 REFUSED_NAMES = frozenset({"action", "click", "event"})
 
 
@@ -11,7 +12,7 @@ def canonical_name(text: str) -> str:
     """Return the canonical form of an event or campaign name.
 
     Unicode NFKC, case-folded, every run of other than letters and digits becomes one underscore, none at the ends.
-    Applying it twice changes nothing.
+    Folding can lengthen a text, so the result is cut at 200 characters. Applying it twice changes nothing.
 
     Args:
         text: A name as it was sent, for example ``Spring-Sale``.
@@ -23,4 +24,4 @@ def canonical_name(text: str) -> str:
     for _ in range(3):  # folding can make a new compatibility character, normalising a new capital: settle both
         folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", folded).casefold())
     words = "".join(letter if letter.isalnum() or unicodedata.combining(letter) else " " for letter in folded).split()
-    return "_".join(words)
+    return "_".join(words)[:MAXIMUM_LENGTH].rstrip("_")

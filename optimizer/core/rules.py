@@ -7,7 +7,6 @@ of a unit is how often it happened and when last (`Facts`), so an engine compute
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ MAXIMUM_CLAUSES = 30
 MAXIMUM_DEPTH = 8
 MAXIMUM_DAYS = 3_650.0
 MAXIMUM_NAME = 200
+LARGEST_NUMBER = 1e15
 KINDS = ("all", "any", "not", "did", "did_not")
 Value = str | float | bool
 
@@ -190,7 +190,7 @@ def _times(given: object, pointer: str) -> int:
 
 def _properties(given: object, pointer: str) -> dict[str, Value]:
     fits = isinstance(given, dict) and all(
-        isinstance(value, str | bool) or (isinstance(value, int | float) and math.isfinite(value))
+        isinstance(value, str | bool) or (isinstance(value, int | float) and abs(value) <= LARGEST_NUMBER)
         for value in given.values()
     )
     if not fits or not isinstance(given, dict):

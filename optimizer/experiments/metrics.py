@@ -14,7 +14,7 @@ from optimizer.storage.tables import EventDefinition, Experiment, Metric
 
 Kind = Literal["proportion", "count", "sum"]
 Text = Annotated[str, Field(max_length=500)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 PropertyName = Annotated[str, Field(min_length=1, max_length=100)]
 Properties = Annotated[dict[PropertyName, bool | Number | Text], Field(max_length=20)]
 

@@ -28,6 +28,10 @@ Rate = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
+LEAST_RATE = 1e-9
+LEAST_EFFECT = 1e-4
+
+
 class PlanRequest(BaseModel):
     """A question: how many visitors does it take?"""
 
@@ -152,13 +156,15 @@ def _check(request: PlanRequest, names: list[str], baselines: Mapping[str, float
         elif math.isnan(baselines[name]):
             detail = "Give its rate in `baselines`, or send events first: there is nothing to measure it from."
             problems.append(Problem(f"/baselines/{name}", "unknown_baseline", detail))
+        elif baselines[name] < LEAST_RATE:
+            detail = f"A rate below {LEAST_RATE:g} cannot be planned for."
+            problems.append(Problem(f"/baselines/{name}", "too_small", detail))
         elif not 0 < baselines[name] * (1 + request.relative_mde) < 1:
             detail = "With this effect the rate would leave the range between 0 and 1."
             problems.append(Problem("/relative_mde", "impossible_effect", detail))
-    if request.relative_mde == 0:
-        problems.append(
-            Problem("/relative_mde", "no_effect", "An effect of 0 cannot be found: give one to look for.")
-        )
+    if abs(request.relative_mde) < LEAST_EFFECT:
+        detail = f"An effect below {LEAST_EFFECT:g} cannot be found: give a larger one to look for."
+        problems.append(Problem("/relative_mde", "no_effect", detail))
     if problems:
         raise InvalidInputError(f"The plan cannot be made: {problems[0].detail}", problems)
 

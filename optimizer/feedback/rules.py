@@ -75,12 +75,15 @@ def put_rule(
         raise InvalidInputError.at(
             "/value/amount", "amount", "`amount` goes with the mode `fixed`, and only with it."
         )
+    event = canonical_name(request.event)
+    if not event:
+        raise InvalidInputError.at("/event", "empty_name", "The event's name must contain a letter or a digit.")
     row = _find(session, project_id, key)
     if row is None:
         row = SignalRule(
-            project_id=project_id, key=key, event="", starts_after_sequence=last_sequence, created_at=now
+            project_id=project_id, key=key, event=event, starts_after_sequence=last_sequence, created_at=now
         )
-    row.event = canonical_name(request.event)
+    row.event = event
     row.destinations, row.platform_event, row.role = request.destinations, request.platform_event, request.role
     row.value, row.managed_by_policy = request.value.model_dump(), False  # what a person wrote, a person keeps
     row.minimum_weekly_events, row.enabled, row.updated_at = request.minimum_weekly_events, request.enabled, now

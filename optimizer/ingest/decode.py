@@ -15,9 +15,10 @@ import msgspec
 from optimizer.ingest.event import Verdict
 
 MAXIMUM_ITEM_BYTES = 32_768
-_UNKNOWN_FIELD = re.compile(r"unknown field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
+_UNKNOWN_FIELD = re.compile(r"unknown field `(?P<field>.*?)`(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`")
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 MAXIMUM_UNKNOWN_FIELDS = 20
 
 Item = TypeVar("Item")
@@ -44,9 +45,9 @@ class ItemDecoder(Generic[Item]):
         """
         decoded: list[tuple[int, Item]] = []
         for index, raw in enumerate(items):
-            if len(memoryview(raw)) > MAXIMUM_ITEM_BYTES:
-                detail = f"The item is over the limit of {MAXIMUM_ITEM_BYTES} bytes."
-                rejected.append(Verdict(index, "too_large", detail))
+            unfit = unfit_item(index, raw)
+            if unfit is not None:
+                rejected.append(unfit)
                 continue
             try:
                 decoded.append((index, self._decoder.decode(raw)))
@@ -77,6 +78,20 @@ class ItemDecoder(Generic[Item]):
         detail = f"More than {MAXIMUM_UNKNOWN_FIELDS} fields are unknown."
         rejected.append(Verdict(index, "unknown_fields", detail))
         return None
+
+
+def unfit_item(index: int, raw: msgspec.Raw) -> Verdict | None:
+    """Judge an item before it is decoded: its size, and the one character that no store takes."""
+    if len(memoryview(raw)) > MAXIMUM_ITEM_BYTES:
+        return Verdict(index, "too_large", f"The item is over the limit of {MAXIMUM_ITEM_BYTES} bytes.")
+    if has_nul(bytes(raw)):
+        return Verdict(index, "nul_character", "The item holds the character U+0000, which no text takes.")
+    return None
+
+
+def has_nul(raw: bytes) -> bool:
+    """Whether JSON holds the character U+0000 (only ever escaped), which databases refuse in text."""
+    return b"\\u0000" in raw and _NUL.search(raw) is not None
 
 
 def as_verdict(index: int, message: str) -> Verdict:

@@ -161,8 +161,6 @@ class Preparer:
             return Verdict(index, "missing_name", "`name` must contain a letter or a digit.")
         if event.value is not None and not math.isfinite(event.value):
             return Verdict(index, "invalid_field", "`value` must be a finite number.")
-        if _has_null_character(event):
-            return Verdict(index, "invalid_field", "Ids must not contain the null character.")
         if self.catalog.strict and name not in self.catalog.required_properties:
             return Verdict(index, "unknown_name", "The name is not catalogued and the project's catalog is strict.")
         return None
@@ -306,8 +304,3 @@ def _canonical_or_none(text: str | None) -> str | None:
 
 def _is_a(value: object, kind: str) -> bool:
     return isinstance(value, JSON_TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
-
-
-def _has_null_character(event: Event) -> bool:
-    ids = (event.event_id, event.user_id, event.anonymous_id, event.session_id)
-    return any(value is not None and "\0" in value for value in ids)

@@ -160,7 +160,7 @@ def has_properties(events: ir.Table, wanted: Mapping[str, str | float | bool]) -
         elif isinstance(value, str):
             same = found.str == value
         else:
-            same = found.float == value
+            same = found.float == float(value)
         holds &= same.fill_null(False)  # noqa: FBT003 - Ibis' own signature
     return holds
 

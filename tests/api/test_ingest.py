@@ -143,7 +143,7 @@ def test_a_bad_event_never_fails_its_batch(client: KeyedClient, stores: Stores, 
         (6, "invalid_field"),
         (7, "missing_name"),
         (8, "too_large"),
-        (9, "invalid_field"),
+        (9, "nul_character"),
     ]
     assert [row["name"] for row in stored(stores, project_id)] == ["view_item", "purchase"]
 
@@ -266,3 +266,12 @@ def test_projects_never_see_each_other(client_of: Callable[..., KeyedClient], st
     assert [d["name"] for d in second.get("/v1/catalog").json["data"]] == ["add_to_cart"]
     assert second.get("/v1/project").json["key"] == "second"
     assert len(stored(stores, 1)) == len(stored(stores, 2)) == 1
+
+
+def test_half_an_emoji_is_replaced_and_a_whole_one_stays(
+    client: KeyedClient, stores: Stores, project_id: int
+) -> None:
+    raw = rb'{"events": [{"name": "a", "user_id": "\ud83d\ude00"}, {"name": "a", "user_id": "cut \ud83d"}]}'
+    answer = client.post("/v1/events", data=raw, headers={"Content-Type": "application/json"})
+    assert answer.json["accepted"] == 2
+    assert {row["user_id"] for row in stored(stores, project_id)} == {"\U0001f600", "cut \ufffd"}

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from optimizer.core.naming import canonical_name
-from optimizer.ingest.decode import as_verdict
+from optimizer.ingest.decode import as_verdict, unfit_item
 from optimizer.ingest.event import Event, Exposure, Verdict
 from optimizer.ingest.service import Decoded
 
@@ -68,11 +68,18 @@ def decode_batch(items: Sequence[Raw], *, received_at: dt.datetime, sent_at: dt.
     """
     decoded = Decoded()
     for index, raw in enumerate(items):
+        unfit = unfit_item(index, raw)
+        if unfit is not None:
+            decoded.rejected.append(unfit)
+            continue
         try:
             call = _DECODER.decode(raw)
             _add(index, call, decoded, _skew(received_at, call.sent_at or sent_at))
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             decoded.rejected.append(as_verdict(index, str(error)))
+        except OverflowError:
+            detail = "A number or a time in this call is beyond what can be stored."
+            decoded.rejected.append(Verdict(index, "out_of_range", detail))
     return decoded
 
 
