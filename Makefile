@@ -7,7 +7,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar on --require-hashes --no-deps
 WORKERS ?= auto
 
-.PHONY: help demo test lint serve lock clean
+.PHONY: help demo test lint serve openapi lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -29,6 +29,9 @@ lint: $(VENV)/installed-test ## ruff, mypy, import-linter, vulture, deptry, alem
 
 serve: $(VENV)/installed ## start the service in ./optimizer-data
 	$(BIN)/optimizer serve
+
+openapi: $(VENV)/installed-test ## renew the committed snapshot of the API's description
+	$(BIN)/python -m tests.openapi_snapshot
 
 lock: ## renew both lock files with pip-tools
 	pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \

@@ -5,9 +5,13 @@ The page's assets come with a package, not from a CDN: the service must be reada
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from apiflask import APIFlask
 from flask_swagger_ui import get_swaggerui_blueprint
 
+from optimizer.api._auth import NEEDED_SCOPE
 from optimizer.api._problems import ProblemDocument
 
 DESCRIPTION = """
@@ -33,6 +37,7 @@ def install(app: APIFlask) -> None:
     app.security_schemes = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "A key of one project; it has one scope."}
     }
+    app.spec_processor(lambda spec: _with_scopes(app, spec))
     page = get_swaggerui_blueprint(
         "/docs",
         "/openapi.json",
@@ -45,3 +50,16 @@ def install(app: APIFlask) -> None:
         blueprint_name="docs",
     )
     app.register_blueprint(page)
+
+
+def _with_scopes(app: APIFlask, spec: Any) -> Any:  # noqa: ANN401 - a document
+    for rule in app.url_map.iter_rules():
+        scope = getattr(app.view_functions[rule.endpoint], NEEDED_SCOPE, None)
+        if scope is None:
+            continue
+        described = spec["paths"][re.sub(r"<(\w+)>", r"{\1}", rule.rule)]
+        for method in {"GET", "PUT", "POST", "PATCH", "DELETE"} & (rule.methods or set()):
+            operation = described[method.lower()]
+            needs = f"Takes a key with the scope `{scope}`."
+            operation["description"] = f"{operation.get('description', '')} {needs}".strip()
+    return spec
