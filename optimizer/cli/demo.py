@@ -50,7 +50,7 @@ def command(*, as_json: bool, seed: int, data_dir: Path | None) -> None:
         if as_json:
             click.echo(json.dumps(report, indent=2))
         else:
-            print_report(Console(), report)
+            print_report(Console(highlight=False), report)
         if stays:
             _serve_on(url, sandbox_url, key)
 

@@ -28,6 +28,7 @@ from optimizer.feedback.contract import (
     Retry,
     Skip,
 )
+from optimizer.feedback.halving import send_halving
 from optimizer.feedback.http import Answer, call
 
 SCOPE = "https://www.googleapis.com/auth/datamanager"
@@ -138,9 +139,9 @@ class GoogleDataManager(Destination):
     def send(self, items: Sequence[dict[str, Any]], *, validate_only: bool = False) -> list[Outcome]:
         """Send events; a refused batch is halved until the refused event stands alone."""
         token = self._token()
-        if isinstance(token, str):
-            return self._send(items, token, validate_only=validate_only)
-        return [token] * len(items)
+        if not isinstance(token, str):
+            return [token] * len(items)
+        return send_halving(items, lambda some: self._post(some, token, validate_only=validate_only))
 
     def check(self) -> list[Finding]:
         """Ask Google to validate one example event; warn about what the account may do with it."""
@@ -180,15 +181,10 @@ class GoogleDataManager(Destination):
             "validateOnly": validate_only or self.connection.mode == "test",
         }
 
-    def _send(self, items: Sequence[dict[str, Any]], token: str, *, validate_only: bool) -> list[Outcome]:
+    def _post(self, items: Sequence[dict[str, Any]], token: str, *, validate_only: bool) -> Outcome:
         headers = {"Authorization": f"Bearer {token}"}
         answer = call(self.connection, INGEST, self.payload(items, validate_only=validate_only), headers)
-        outcome = answer if isinstance(answer, Retry) else _outcome(answer)
-        if isinstance(outcome, Rejected) and len(items) > 1:
-            half = len(items) // 2
-            first = self._send(items[:half], token, validate_only=validate_only)
-            return [*first, *self._send(items[half:], token, validate_only=validate_only)]
-        return [outcome] * len(items)
+        return answer if isinstance(answer, Retry) else _outcome(answer)
 
     def _token(self) -> str | Retry | PauseDestination:
         given = self.credentials

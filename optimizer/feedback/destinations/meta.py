@@ -24,6 +24,7 @@ from optimizer.feedback.contract import (
     Retry,
     Skip,
 )
+from optimizer.feedback.halving import send_halving
 from optimizer.feedback.http import Answer, call
 
 API_VERSION = "v26.0"
@@ -97,17 +98,7 @@ class Meta(Destination):
 
     def send(self, items: Sequence[dict[str, Any]], *, validate_only: bool = False) -> list[Outcome]:
         """Send events; a refused batch is halved until the refused event stands alone."""
-        answer = self._post(items, validate_only=validate_only)
-        if isinstance(answer, Retry):
-            return [answer] * len(items)
-        outcome = _outcome(answer)
-        if isinstance(outcome, Rejected) and len(items) > 1:
-            half = len(items) // 2
-            return [
-                *self.send(items[:half], validate_only=validate_only),
-                *self.send(items[half:], validate_only=validate_only),
-            ]
-        return [outcome] * len(items)
+        return send_halving(items, lambda some: self._post(some, validate_only=validate_only))
 
     def check(self) -> list[Finding]:
         """Read the dataset; warn that standard names may be optimised for already."""
@@ -126,12 +117,13 @@ class Meta(Destination):
             ),
         ]
 
-    def _post(self, items: Sequence[dict[str, Any]], *, validate_only: bool) -> Answer | Retry:
+    def _post(self, items: Sequence[dict[str, Any]], *, validate_only: bool) -> Outcome:
         assert isinstance(self.account, Account)  # noqa: S101 - as above
         payload: dict[str, Any] = {"data": list(items)}
         if (self.connection.mode == "test" or validate_only) and self.account.test_event_code:
             payload["test_event_code"] = self.account.test_event_code
-        return call(self.connection, self._url("/events"), payload, self._authorization())
+        answer = call(self.connection, self._url("/events"), payload, self._authorization())
+        return answer if isinstance(answer, Retry) else _outcome(answer)
 
     def _url(self, path: str) -> str:
         assert isinstance(self.account, Account)  # noqa: S101 - as above
