@@ -77,11 +77,11 @@ def _feedback(console: Console, found: Json) -> None:
         console, "4 · What do the ad platforms learn?", f"{' and '.join(found['events'])}, to two sandbox platforms"
     )
     table = _table("destination", "sent", "skipped", "sent again", "mostly because")
-    for first, second in zip(found["first_run"], found["second_run"], strict=True):
-        reasons = found["skipped_because"][first["destination"]]
+    for one in found["destinations"]:
+        reasons = one["not_sent"]
         most = max(reasons, key=lambda reason: reasons[reason], default="–")
         skipped = sum(reasons.values())
-        table.add_row(first["destination"], str(first["sent"]), str(skipped), str(second["sent"]), most)
+        table.add_row(one["destination"], str(one["sent"]), str(skipped), str(one["sent_again"]), most)
     console.print(table)
     chosen = [event for event, choice in found["policy"].items() if choice["action"] in {"chosen", "kept"}]
     judged = f"The policy, left to itself, looked at {len(found['policy'])} events and chose {len(chosen)}"

@@ -130,16 +130,24 @@ def feed_back(api: Api, sandbox_url: str, ranking: Json) -> Json:
         rule = {"event": event, "destinations": sorted(destinations), "minimum_weekly_events": 1}
         api.call("PUT", f"/v1/signal-rules/{event}", rule)
         api.call("POST", f"/v1/signal-rules/{event}/backfill")
-    runs = [api.call("POST", "/v1/feedback/sync")["destinations"] for _ in range(2)]
+    api.call("POST", "/v1/feedback/sync")
     health = api.call("GET", "/v1/feedback/health")["data"]
+    again = api.call("POST", "/v1/feedback/sync")["destinations"]
     chosen = api.call("GET", "/v1/feedback/policy")["choices"]
     received = requests.get(f"{sandbox_url}/_sandbox/received", timeout=30).json()["data"]
     return {
         "events": best,
         "checks": destinations,
-        "first_run": runs[0],
-        "second_run": runs[1],
-        "skipped_because": {one["destination"]: one["rejected_by_reason"] for one in health},
+        "destinations": [
+            {
+                "destination": one["destination"],
+                "platform": one["platform"],
+                "sent": one["counts"].get("sent", 0),
+                "not_sent": one["rejected_by_reason"],
+                "sent_again": second["sent"],
+            }
+            for one, second in zip(health, again, strict=True)
+        ],
         "counted_by_platform": _counted(received),
         "sent_more_than_once": sum(item["times"] > 1 for item in received),
         "policy": {choice["event"]: {"action": choice["action"], "reasons": choice["reasons"]} for choice in chosen},

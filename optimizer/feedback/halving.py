@@ -1,4 +1,4 @@
-"""Finds the offender of a refused batch: platforms that refuse a whole request for one event must not cost the rest."""
+"""Finds the offender of a refused batch: a platform that refuses a request for one event must not cost the others."""
 
 from __future__ import annotations
 

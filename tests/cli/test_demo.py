@@ -40,11 +40,11 @@ class TestTheReport:
 
     def test_both_platforms_counted_what_was_sent_once(self, report: dict[str, Any]) -> None:
         feedback = report["feedback"]
-        sent = {row["platform"]: row["sent"] for row in feedback["first_run"]}
+        sent = {row["platform"]: row["sent"] for row in feedback["destinations"]}
         assert sent == feedback["counted_by_platform"]
         assert all(sent.values())
         assert feedback["sent_more_than_once"] == 0
-        assert [row["sent"] for row in feedback["second_run"]] == [0, 0]
+        assert [row["sent_again"] for row in feedback["destinations"]] == [0, 0]
         assert feedback["checks"] == {"google": True, "meta": True}
         assert len(feedback["policy"]) == 18
 
