@@ -1,21 +1,31 @@
-"""Fails on code that nothing calls (vulture), fields of tables and models aside: those are data, not code."""
+"""Fails on code that nothing calls (vulture), but for fields of tables and models, which are data, and for the classes of
+rooms that are discovered: nobody names those.
+"""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from vulture.config import make_config
-from vulture.core import Vulture
+from vulture.core import Item, Vulture
+
+DISCOVERED = (Path("optimizer/ingest/formats"), Path("optimizer/feedback/destinations"))
 
 
 def check() -> int:
     config = make_config(["--config", "pyproject.toml"])
     finder = Vulture(ignore_names=config["ignore_names"], ignore_decorators=config["ignore_decorators"])
     finder.scavenge(config["paths"])
-    unused = [item for item in finder.get_unused_code(config["min_confidence"]) if item.typ != "variable"]
+    found = finder.get_unused_code(config["min_confidence"])
+    unused = [item for item in found if item.typ != "variable" and not _discovered(item)]
     for item in unused:
         sys.stdout.write(f"{item.get_report()}\n")
     return min(len(unused), 1)
+
+
+def _discovered(item: Item) -> bool:
+    return item.typ == "class" and Path(item.filename).parent in {*DISCOVERED, *(Path.cwd() / d for d in DISCOVERED)}
 
 
 if __name__ == "__main__":

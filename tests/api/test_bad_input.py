@@ -58,11 +58,29 @@ CALL = {
     "properties": {"price": 2, "quantity": 1},
     "context": {"page": {"url": "x"}},
 }
+CAPTURED = {
+    "event": "Video Start",
+    "distinct_id": "u",
+    "uuid": "0192f3c0-0000-7000-8000-000000000001",
+    "timestamp": "2026-11-01T10:00:00Z",
+    "properties": {"$device_id": "d", "value": 2, "$ip": "203.0.113.7", "$set": {"email": "a@example.com"}},
+}
+MEASURED = {
+    "client_id": "1.2",
+    "timestamp_micros": 1_793_700_000_000_000,
+    "consent": {"ad_user_data": "GRANTED"},
+    "events": [{"name": "purchase", "params": {"transaction_id": "t", "value": 2, "currency": "EUR", "items": [{}]}}],
+}
 VALID: dict[tuple[str, str], Any] = {
     ("POST", "/v1/events"): {"events": [EVENT]},
     ("POST", "/v1/exposures"): {"exposures": [{"experiment": "pdp", "variant": "a", "user_id": "u1"}]},
     ("POST", "/v1/counts"): {"system": "x", "counts": [COUNT]},
     ("POST", "/v1/batch"): {"batch": [CALL], "sentAt": "2026-11-01T10:00:00Z"},
+    ("POST", "/v1/import"): {"batch": [CALL]},
+    **{("POST", f"/v1/{kind}"): CALL for kind in ("track", "identify", "page", "screen", "group", "alias")},
+    ("POST", "/batch/"): {"batch": [CAPTURED], "sent_at": "2026-11-01T10:00:00Z"},
+    ("POST", "/mp/collect"): MEASURED,
+    ("POST", "/debug/mp/collect"): MEASURED,
     ("PUT", "/v1/catalog/events/<name>"): {"kind": "macro", "required_properties": {"a": "string"}},
     ("PUT", "/v1/metrics/<key>"): {"type": "sum", "event": "purchase", "where": {"a": 1}, "window_hours": 24},
     ("POST", "/v1/plans"): {"goal": "purchase", "proxies": ["add_to_cart"], "relative_mde": 0.1, "alpha": 0.05,
@@ -241,6 +259,8 @@ def test_a_body_that_cannot_be_read_is_refused_alike_by_every_route(name: str, c
         path = rule.replace("<key>", "k").replace("<name>", "k")
         if path.endswith(("/start", "/stop", "/archive")):
             continue  # their body is optional and read after the experiment is found
+        if path.startswith("/debug/"):
+            continue  # answers in Google's own terms
         answer = client.open(path, method=method, data=raw, headers={"Content-Type": "application/json", **headers})
         assert answer.status_code == status, (method, path, answer.text)
         sound(answer)

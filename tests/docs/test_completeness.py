@@ -14,6 +14,7 @@ from optimizer.api._auth import NEEDED_SCOPE
 from optimizer.cli.main import group
 from optimizer.feedback.contract import destinations
 from optimizer.ingest.formats.segment import NAMES
+from optimizer.ingest.wire import wire_formats
 from optimizer.jobs.schedule import discover_jobs
 from optimizer.settings import Settings
 
@@ -52,6 +53,12 @@ def test_every_command_is_documented_and_has_examples() -> None:
 def test_every_mapped_name_is_in_the_table() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|$", DOCS["ingest"], re.MULTILINE))
     assert rows == dict(NAMES)
+
+
+def test_every_route_of_a_foreign_format_is_documented() -> None:
+    for wire_format in wire_formats():
+        for route in wire_format.routes:
+            assert f"{route}`" in DOCS["ingest"], route
 
 
 def test_every_verdict_is_explained() -> None:

@@ -2,22 +2,23 @@
 
 `track` is an event, `page` and `screen` are a `page_view` and a `screen_view`, `identify` is a `sign_in` with the
 contact it carries. Segment's e-commerce names become the canonical ones. Group and alias calls carry nothing that a
-decision here is made from; they are accepted and counted as such in a warning.
+decision here is made from; they are accepted and counted as such in a warning. RudderStack's SDKs send the same.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from optimizer.core.naming import canonical_name
-from optimizer.ingest.decode import as_verdict, unfit_item
-from optimizer.ingest.event import Event, Exposure, Verdict
+from optimizer.errors import UnreadableInputError
+from optimizer.ingest.event import BatchAnswer, Event, Exposure, Verdict
 from optimizer.ingest.service import Decoded
+from optimizer.ingest.wire import Batch, Incoming, Reply, WireFormat, mapping, read_items, skew, text
 
 EXPERIMENT_VIEWED = "experiment_viewed"
 # Segment's e-commerce specification to the canonical names of docs/ingest.md.
@@ -42,7 +43,7 @@ VALUE_PROPERTIES = ("revenue", "total", "value", "price")
 class Call(Struct, rename="camel", omit_defaults=True):
     """One Segment call; fields that decide nothing here are ignored."""
 
-    type: str
+    type: str = ""
     message_id: str | None = None
     event: str | None = None
     name: str | None = None
@@ -55,35 +56,86 @@ class Call(Struct, rename="camel", omit_defaults=True):
     context: dict[str, Any] | None = None
 
 
+class Envelope(Struct, rename="camel"):
+    """Several calls in one request."""
+
+    batch: list[Raw]
+    write_key: str | None = None
+    sent_at: dt.datetime | None = None
+
+
+class Single(Struct, rename="camel"):
+    """What is read of a request that is one call by itself."""
+
+    write_key: str | None = None
+
+
 _DECODER = msgspec.json.Decoder(Call)
 
 
-def decode_batch(items: Sequence[Raw], *, received_at: dt.datetime, sent_at: dt.datetime | None = None) -> Decoded:
+class Segment(WireFormat):
+    """Segment's batch call and its single calls."""
+
+    title: ClassVar[str] = "Segment"
+    where_the_key_is: ClassVar[str] = "as write key, in HTTP Basic or in the body"
+    routes: ClassVar[tuple[str, ...]] = (
+        "/v1/batch",
+        "/v1/import",
+        "/v1/track",
+        "/v1/identify",
+        "/v1/page",
+        "/v1/screen",
+        "/v1/group",
+        "/v1/alias",
+    )
+
+    def read(self, incoming: Incoming) -> Batch:
+        """Read a batch, or a single call whose type stands in the path."""
+        several = incoming.path in {"/v1/batch", "/v1/import"}
+        try:
+            if several:
+                envelope = msgspec.json.decode(incoming.body, type=Envelope)
+                calls, key, sent_at = envelope.batch, envelope.write_key, envelope.sent_at
+            else:
+                single = msgspec.json.decode(incoming.body, type=Single)
+                calls, key, sent_at = [Raw(incoming.body)], single.write_key, None
+        except (msgspec.DecodeError, RecursionError) as error:
+            shape = '{"batch": [calls], "sentAt": time}' if several else "one call as a JSON object"
+            raise UnreadableInputError(f"The body is not what Segment sends, {shape}: {_place(error)}.") from None
+        kind = None if several else incoming.path.removeprefix("/v1/")
+        return Batch(
+            decode_batch(calls, received_at=incoming.received_at, sent_at=sent_at, kind=kind), len(calls), key
+        )
+
+    def reply(self, batch: Batch, answer: BatchAnswer | None) -> Reply:
+        """Segment's SDKs look at the status alone; people find the verdicts beside it."""
+        del batch
+        return Reply(200, {"success": True, **msgspec.to_builtins(answer)})
+
+
+def decode_batch(
+    items: Sequence[Raw], *, received_at: dt.datetime, sent_at: dt.datetime | None = None, kind: str | None = None
+) -> Decoded:
     """Decode the calls of one batch.
 
     Args:
         items: Raw calls.
         received_at: Our clock at arrival.
         sent_at: The client's clock when it sent the batch; the difference corrects the clients' timestamps.
+        kind: The type of every call, where the path says it instead of the call.
     """
     decoded = Decoded()
-    for index, raw in enumerate(items):
-        unfit = unfit_item(index, raw)
-        if unfit is not None:
-            decoded.rejected.append(unfit)
-            continue
-        try:
-            call = _DECODER.decode(raw)
-            _add(index, call, decoded, _skew(received_at, call.sent_at or sent_at))
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            decoded.rejected.append(as_verdict(index, str(error)))
-        except OverflowError:
-            detail = "A number or a time in this call is beyond what can be stored."
-            decoded.rejected.append(Verdict(index, "out_of_range", detail))
-    return decoded
+
+    def add(index: int, raw: Raw) -> None:
+        call = _DECODER.decode(raw)
+        if kind is not None:
+            call.type = kind
+        _add(index, call, decoded, skew(received_at, call.sent_at or sent_at))
+
+    return read_items(items, decoded, add)
 
 
-def _add(index: int, call: Call, decoded: Decoded, skew: dt.timedelta) -> None:
+def _add(index: int, call: Call, decoded: Decoded, correction: dt.timedelta) -> None:
     name = _name(call)
     if name is None:
         known = call.type in {"group", "alias"}
@@ -97,7 +149,7 @@ def _add(index: int, call: Call, decoded: Decoded, skew: dt.timedelta) -> None:
         )
         (decoded.warnings if known else decoded.rejected).append(Verdict(index, code, detail))
         return
-    timestamp = call.timestamp + skew if call.timestamp and call.timestamp.tzinfo else None
+    timestamp = call.timestamp + correction if call.timestamp and call.timestamp.tzinfo else None
     if name == EXPERIMENT_VIEWED:
         decoded.exposures.append((index, _exposure(call, timestamp)))
     else:
@@ -113,7 +165,7 @@ def _name(call: Call) -> str | None:
 
 def _event(call: Call, name: str, timestamp: dt.datetime | None) -> Event:
     properties = dict(call.properties or {})
-    context, traits = call.context or {}, {**_mapping((call.context or {}).get("traits")), **(call.traits or {})}
+    context, traits = call.context or {}, {**mapping((call.context or {}).get("traits")), **(call.traits or {})}
     if call.name:
         properties.setdefault("name", call.name)
     if "product_id" in properties:
@@ -122,8 +174,8 @@ def _event(call: Call, name: str, timestamp: dt.datetime | None) -> Event:
         "name": name,
         "event_id": call.message_id,
         "timestamp": timestamp,
-        "user_id": _text(call.user_id),
-        "anonymous_id": _text(call.anonymous_id),
+        "user_id": text(call.user_id),
+        "anonymous_id": text(call.anonymous_id),
         "properties": properties,
         "value": _value(properties),
         "currency": properties.get("currency"),
@@ -141,8 +193,8 @@ def _exposure(call: Call, timestamp: dt.datetime | None) -> Exposure:
     fields = {
         "experiment": properties.get("experiment_id") or properties.get("experiment_name"),
         "variant": properties.get("variation_id") or properties.get("variation_name"),
-        "user_id": _text(call.user_id),
-        "anonymous_id": _text(call.anonymous_id),
+        "user_id": text(call.user_id),
+        "anonymous_id": text(call.anonymous_id),
         "timestamp": timestamp,
         "exposure_id": call.message_id,
     }
@@ -150,14 +202,14 @@ def _exposure(call: Call, timestamp: dt.datetime | None) -> Exposure:
 
 
 def _context(context: Mapping[str, Any]) -> dict[str, Any]:
-    campaign, page = _mapping(context.get("campaign")), _mapping(context.get("page"))
+    campaign, page = mapping(context.get("campaign")), mapping(context.get("page"))
     fields = {
         "source": campaign.get("source"),
         "medium": campaign.get("medium"),
         "campaign": campaign.get("name"),
         "page": page.get("url") or page.get("path"),
-        "device": _mapping(context.get("device")).get("type"),
-        "country": _mapping(context.get("location")).get("country"),
+        "device": mapping(context.get("device")).get("type"),
+        "country": mapping(context.get("location")).get("country"),
         "ip": context.get("ip"),
         "user_agent": context.get("userAgent"),
     }
@@ -165,7 +217,7 @@ def _context(context: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _click_ids(context: Mapping[str, Any]) -> dict[str, str]:
-    referrer = _mapping(context.get("referrer"))
+    referrer = mapping(context.get("referrer"))
     kind, identifier = referrer.get("type"), referrer.get("id")
     named = {
         name: context[name] for name in ("gclid", "fbclid", "fbp", "fbc", "ttclid", "msclkid") if name in context
@@ -177,7 +229,7 @@ def _click_ids(context: Mapping[str, Any]) -> dict[str, str]:
 
 def _consent(context: Mapping[str, Any]) -> dict[str, bool]:
     # Segment's consent context: {"consent": {"categoryPreferences": {"Advertising": true, …}}}
-    preferences = _mapping(_mapping(context.get("consent")).get("categoryPreferences"))
+    preferences = mapping(mapping(context.get("consent")).get("categoryPreferences"))
     lowered = {canonical_name(str(name)): value for name, value in preferences.items() if isinstance(value, bool)}
     signals = {
         "analytics": lowered.get("analytics"),
@@ -196,15 +248,5 @@ def _value(properties: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _skew(received_at: dt.datetime, sent_at: dt.datetime | None) -> dt.timedelta:
-    if sent_at is None or sent_at.tzinfo is None:
-        return dt.timedelta(0)
-    return received_at - sent_at
-
-
-def _text(value: str | int | None) -> str | None:
-    return None if value is None else str(value)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _place(error: Exception) -> str:
+    return str(error)[:120] if isinstance(error, msgspec.ValidationError) else "it is not JSON"
