@@ -1,5 +1,7 @@
-"""Fails on code that nothing calls (vulture), but for fields of tables and models, which are data, and for the classes of
-rooms that are discovered: nobody names those.
+"""Fails on code that nothing calls (vulture).
+
+Fields of tables and models are data, and the classes of rooms that are discovered are named by nobody: both are left
+out.
 """
 
 from __future__ import annotations
