@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field
 from optimizer.api._auth import requires
 from optimizer.api._bodies import cached_body, describes_body, refuse_deep_nesting
 from optimizer.api._context import now, project_id, services
+from optimizer.api._pages import Page, decode_cursor, encode_cursor
 from optimizer.errors import InvalidInputError, TooLargeError, UnreadableInputError
+from optimizer.ingest.recent import RecentEvent, RecentFilter, recent_events
 from optimizer.ingest.service import Origin
 
 MAXIMUM_BATCH = 2_500
@@ -35,6 +37,17 @@ class IngestAnswer(BaseModel):
     duplicates: int = Field(description="Items whose id was stored before; the first content stays.")
     rejected: list[VerdictAnswer] = Field(description="Items that were not stored, and why.")
     warnings: list[VerdictAnswer] = Field(description="Items that were stored with a reservation.")
+
+
+class RecentQuery(Page, RecentFilter):
+    """Which events, and which page of them."""
+
+
+class RecentList(BaseModel):
+    """One page of events, newest first."""
+
+    data: list[RecentEvent]
+    next_cursor: str | None
 
 
 class EventsBody(BaseModel):
@@ -68,6 +81,33 @@ def store_events() -> Response:
     """Store a batch of events."""
     items = _items(_envelope({"events"}), "events")
     return _json(services().ingest.take_events(project_id(), items, origin()))
+
+
+@blueprint.post("/v1/events/validate")
+@requires("ingest")
+@describes_body(EventsBody)
+@blueprint.output(IngestAnswer)
+@blueprint.doc(
+    summary="Check events without storing them",
+    description="The same verdicts as for storing; only duplicates are not looked up.",
+)
+def check_events() -> Response:
+    """Judge a batch of events."""
+    items = _items(_envelope({"events"}), "events")
+    return _json(services().ingest.check_events(project_id(), items, origin()))
+
+
+@blueprint.get("/v1/events")
+@requires("read")
+@blueprint.input(RecentQuery, location="query", arg_name="query")
+@blueprint.output(RecentList)
+@blueprint.doc(summary="Look at recent events", description="Newest first; `bots=true` shows those set aside.")
+def read_recent(query: RecentQuery) -> RecentList:
+    """Show what was stored last."""
+    before = int(decode_cursor(query.cursor, int)[0]) if query.cursor else None
+    rows = recent_events(services().stores.events, project_id(), query, before=before, limit=query.limit + 1)
+    page = rows[: query.limit]
+    return RecentList(data=page, next_cursor=encode_cursor(page[-1].sequence) if len(rows) > query.limit else None)
 
 
 @blueprint.post("/v1/exposures")

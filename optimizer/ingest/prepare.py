@@ -16,6 +16,8 @@ import msgspec
 import uuid_utils
 
 from optimizer.core.naming import REFUSED_NAMES, canonical_name
+from optimizer.ingest.attribution import attributed
+from optimizer.ingest.bots import is_bot
 from optimizer.ingest.contacts import ContactHashes, hash_contacts
 from optimizer.ingest.dedup import Identified, hash_id
 from optimizer.ingest.event import Event, Exposure, Verdict
@@ -148,11 +150,15 @@ class Preparer:
         if timestamp is None:
             return
         self._look_at_catalog(index, event, name, prepared)
+        identifier = event.event_id or str(uuid_utils.uuid7())
+        identified = self._identified(identifier, _content(event, name))
+        event = attributed(event)
         private = event.consent.analytics is False
         unit = "" if private else self._unit(event)
-        identifier = event.event_id or str(uuid_utils.uuid7())
         kept = None if private else self._kept(index, event, identifier, unit, prepared)
-        identified = self._identified(identifier, _content(event, name))
+        if _is_bot(event):
+            detail = "Judged by its user agent to be a bot: set aside, counted nowhere."
+            prepared.warnings.append(Verdict(index, "bot", detail))
         values = self._event_values(event, identified, name=name, unit=unit, timestamp=timestamp)
         prepared.events.append(Row(index, identified, values, kept))
 
@@ -259,6 +265,7 @@ class Preparer:
             consent.ad_user_data,
             consent.ad_personalization,
             consent.email,
+            _is_bot(event),
         )
 
     def _identified(self, identifier: str, content: bytes) -> Identified:
@@ -296,6 +303,11 @@ def _match_data(event: Event, hashes: ContactHashes) -> MatchData | None:
         page=event.context.page,
     )
     return None if match == MatchData() else match
+
+
+def _is_bot(event: Event) -> bool:
+    agent = event.context.user_agent
+    return agent is not None and is_bot(agent)
 
 
 def _canonical_or_none(text: str | None) -> str | None:

@@ -73,6 +73,22 @@ class Ingest:
         Raises:
             BusyError: Nothing was stored; safe to send again.
         """
+        prepared = self._prepare(project_id, decoded, origin)
+        receipt = self.collector.submit(project_id, prepared, received_at=origin.received_at)
+        if prepared.new_names:
+            self.views.forget(project_id)
+        return _answer(prepared, receipt)
+
+    def check_events(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
+        """Judge a batch in our own event format as `take_events` would, and store nothing.
+
+        Ids that are stored already are not looked up, so `duplicates` is 0.
+        """
+        decoded = Decoded()
+        decoded.events = _EVENTS.decode(items, decoded.rejected, decoded.warnings)
+        return _answer(self._prepare(project_id, decoded, origin), Receipt((), ()))
+
+    def _prepare(self, project_id: int, decoded: Decoded, origin: Origin) -> Prepared:
         preparer = Preparer(
             catalog=self.views.of(project_id),
             received_at=origin.received_at,
@@ -83,10 +99,7 @@ class Ingest:
         prepared = Prepared(rejected=decoded.rejected, warnings=decoded.warnings)
         preparer.add_events(decoded.events, prepared)
         preparer.add_exposures(decoded.exposures, prepared)
-        receipt = self.collector.submit(project_id, prepared, received_at=origin.received_at)
-        if prepared.new_names:
-            self.views.forget(project_id)
-        return _answer(prepared, receipt)
+        return prepared
 
     def take_events(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
         """Store a batch in our own event format."""

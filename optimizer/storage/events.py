@@ -44,6 +44,7 @@ EVENT_SCHEMA = pa.schema(
         ("consent_ad_user_data", pa.bool_()),
         ("consent_ad_personalization", pa.bool_()),
         ("consent_email", pa.bool_()),
+        ("bot", pa.bool_()),  # set aside: never among a project's events
     ]
 )
 EXPOSURE_SCHEMA = pa.schema(
@@ -128,8 +129,14 @@ class EventStore(ABC):
         """Flush and close every connection."""
 
     def events(self, project_id: int) -> ir.Table:
-        """Return one project's events (columns of `EVENT_SCHEMA`)."""
-        return self._of_project("events", project_id)
+        """Return one project's events (columns of `EVENT_SCHEMA`), those of bots left out."""
+        found = self._of_project("events", project_id)
+        return found.filter(~found.bot.fill_null(False)).drop("bot")  # noqa: FBT003 - Ibis' own signature
+
+    def set_aside(self, project_id: int) -> ir.Table:
+        """Return one project's events that were judged to be of bots."""
+        found = self._of_project("events", project_id)
+        return found.filter(found.bot).drop("bot")
 
     def exposures(self, project_id: int) -> ir.Table:
         """Return one project's exposures (columns of `EXPOSURE_SCHEMA`)."""

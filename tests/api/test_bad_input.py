@@ -73,6 +73,7 @@ MEASURED = {
 }
 VALID: dict[tuple[str, str], Any] = {
     ("POST", "/v1/events"): {"events": [EVENT]},
+    ("POST", "/v1/events/validate"): {"events": [EVENT]},
     ("POST", "/v1/exposures"): {"exposures": [{"experiment": "pdp", "variant": "a", "user_id": "u1"}]},
     ("POST", "/v1/counts"): {"system": "x", "counts": [COUNT]},
     ("POST", "/v1/batch"): {"batch": [CALL], "sentAt": "2026-11-01T10:00:00Z"},

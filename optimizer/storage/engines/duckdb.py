@@ -24,6 +24,8 @@ WHERE counts.project_id = incoming.project_id AND counts.system = incoming.syste
   AND counts.name = incoming.name AND counts.dimensions = incoming.dimensions
   AND counts.experiment = incoming.experiment AND counts.variant = incoming.variant
 """
+# What older files lack; each statement changes nothing where it was run before.
+UPGRADES = ("ALTER TABLE events ADD COLUMN IF NOT EXISTS bot BOOLEAN",)
 ID_COLUMN = {"events": "event_id", "exposures": "exposure_id"}
 
 
@@ -47,6 +49,8 @@ class DuckDBEventStore(EventStore):
         for name in SCHEMAS:
             if name not in existing:
                 backend.create_table(name, schema=ibis_schema(name))
+        for upgrade in UPGRADES:
+            self._connection.execute(upgrade)
 
     def append(self, batches: Mapping[str, pa.Table]) -> None:
         """Write rows in one transaction; DuckDB syncs its log before the commit returns."""
