@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 from apiflask import APIBlueprint, APIFlask
 from flask import g, request
 from flask.typing import ResponseReturnValue
+from msgspec import Raw
 from werkzeug.wrappers import Response
 
 import optimizer.api
 from optimizer.api import _bodies, _documentation, _metrics, _problems
 from optimizer.api._context import EXTENSION, Services, services
 from optimizer.catalog.keys import ensure_bootstrap_key
-from optimizer.catalog.projects import ensure_default_project
+from optimizer.catalog.projects import ensure_default_project, find_project
 from optimizer.discovery import discover_modules
 from optimizer.errors import (
     ConfigurationError,
@@ -31,8 +33,9 @@ from optimizer.errors import (
 )
 from optimizer.ingest.catalog_views import CatalogViews
 from optimizer.ingest.collector import Collector
+from optimizer.ingest.event import BatchAnswer
 from optimizer.ingest.identity import CookielessIdentity
-from optimizer.ingest.service import Ingest
+from optimizer.ingest.service import Ingest, Origin
 from optimizer.jobs.schedule import Schedule
 from optimizer.settings import Settings
 from optimizer.storage.cipher import Cipher, prove_key, secret_from_data_dir
@@ -87,6 +90,30 @@ def open_stores(settings: Settings) -> Stores:
     return Stores(control, open_event_store(settings.event_store_url), cipher)
 
 
+@contextmanager
+def open_ingest(settings: Settings, project: str) -> Iterator[Callable[[Sequence[Raw]], BatchAnswer]]:
+    """Open the ingest pipeline without a web service, for imports; everything taken is on disk when it answers.
+
+    Args:
+        settings: Frozen settings.
+        project: Key of the project.
+
+    Raises:
+        NotFoundError: There is no such project.
+        ConfigurationError: See `open_stores`.
+    """
+    stores = open_stores(settings)
+    collector, ingest = _pipeline(settings, stores)
+    try:
+        with stores.control.reading() as session:
+            project_id = find_project(session, project).id or 0
+        yield lambda items: ingest.take_events(project_id, items, Origin(utc_now()))
+    finally:
+        collector.close()
+        stores.events.close()
+        stores.control.close()
+
+
 def create_app(
     settings: Settings, stores: Stores | None = None, *, clock: Callable[[], dt.datetime] = utc_now
 ) -> APIFlask:
@@ -98,8 +125,7 @@ def create_app(
         clock: The current time, aware UTC.
     """
     stores = stores or open_stores(settings)
-    collector = Collector(stores, queue_rows=settings.queue_events, timeout_seconds=settings.commit_timeout_seconds)
-    ingest = Ingest(collector, CatalogViews(stores.control), CookielessIdentity(stores.control, stores.cipher))
+    _, ingest = _pipeline(settings, stores)
     schedule = Schedule(stores, settings, clock)
     app = APIFlask(
         "optimizer",
@@ -123,6 +149,12 @@ def create_app(
     if settings.scheduler:
         schedule.start()
     return app
+
+
+def _pipeline(settings: Settings, stores: Stores) -> tuple[Collector, Ingest]:
+    collector = Collector(stores, queue_rows=settings.queue_events, timeout_seconds=settings.commit_timeout_seconds)
+    cookieless = CookielessIdentity(stores.control, stores.cipher)
+    return collector, Ingest(collector, CatalogViews(stores.control), cookieless)
 
 
 def close_app(app: APIFlask) -> None:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
-from optimizer.errors import ConflictError
+from optimizer.errors import ConflictError, NotFoundError
 from optimizer.storage.tables import Project
 
 DEFAULT_PROJECT = "default"
@@ -54,6 +54,19 @@ def ensure_default_project(session: Session) -> Project:
         found = Project(key=DEFAULT_PROJECT, name="Default project")
         session.add(found)
         session.flush()
+    return found
+
+
+def find_project(session: Session, key: str) -> Project:
+    """Find a project by its key.
+
+    Raises:
+        NotFoundError: There is none; names those there are.
+    """
+    found = session.exec(select(Project).where(Project.key == key)).first()
+    if found is None:
+        known = ", ".join(sorted(session.exec(select(Project.key))))
+        raise NotFoundError(f"There is no project with the key {key}. Known are: {known}.")
     return found
 
 

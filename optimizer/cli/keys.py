@@ -7,10 +7,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from optimizer.cli._options import data_dir_option
-from optimizer.errors import NotFoundError
 from optimizer.settings import load
 
 
@@ -67,10 +66,6 @@ def list_(data_dir: Path | None, project: str) -> None:
 
 
 def _project_id(session: Session, key: str) -> int:
-    from optimizer.storage.tables import Project  # noqa: PLC0415 - as above
+    from optimizer.catalog.projects import find_project  # noqa: PLC0415 - as above
 
-    found = session.exec(select(Project).where(Project.key == key)).first()
-    if found is None or found.id is None:
-        known = ", ".join(sorted(session.exec(select(Project.key))))
-        raise NotFoundError(f"There is no project with the key {key}. Known are: {known}.")
-    return found.id
+    return find_project(session, key).id or 0

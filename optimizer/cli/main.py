@@ -6,6 +6,7 @@ Commands are imported only when called, because a growth team's terminal should 
 from __future__ import annotations
 
 import importlib
+import keyword
 import pkgutil
 
 import click
@@ -22,14 +23,21 @@ class Commands(click.Group):
         """Name every command."""
         del ctx
         found = (info.name for info in pkgutil.iter_modules(optimizer.cli.__path__))
-        return sorted(name for name in found if not name.startswith("_") and name != "main")
+        return sorted(name.rstrip("_") for name in found if not name.startswith("_") and name != "main")
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = importlib.import_module(f"optimizer.cli.{cmd_name}").command
-        return command
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = importlib.import_module(f"optimizer.cli.{module}").command
+        return keep_lines(command)
+
+
+def keep_lines(command: click.Command) -> click.Command:
+    r"""Let examples in a help text keep their lines: docstrings are raw, so click's marker stands in them as `\b`."""
+    command.help = (command.help or "").replace(r"\b", "\b")
+    return command
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,6 +55,7 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line."""
+    keep_lines(group)
     try:
         group(standalone_mode=True)
     except OptimizerError as error:

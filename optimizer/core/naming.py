@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 MAXIMUM_LENGTH = 200
 REFUSED_NAMES = frozenset({"action", "click", "event"})
 
 
+@lru_cache(maxsize=50_000)  # pure, and a shop's names repeat: a fifth of the cost of ingesting an event without it
 def canonical_name(text: str) -> str:
     """Return the canonical form of an event or campaign name.
 

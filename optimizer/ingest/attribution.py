@@ -30,17 +30,19 @@ def attributed(event: Event) -> Event:
     """Fill in source, medium, campaign, device and click ids where the event does not say them."""
     context = event.context
     asked = _parameters(context.page)
-    clicks = {name: asked[name] for name in CLICK_IDS if name in asked}
-    click_ids = {**clicks, **event.click_ids}
+    click_ids = event.click_ids
+    if asked:
+        click_ids = {**{name: asked[name] for name in CLICK_IDS if name in asked}, **click_ids}
     source, medium, campaign = context.source, context.medium, context.campaign
-    if source is None and medium is None:
+    if source is None and medium is None and (asked or click_ids):
         named = next((CLICK_IDS[name] for name in CLICK_IDS if click_ids.get(name)), (None, None))
         source, medium = asked.get("utm_source", named[0]), asked.get("utm_medium", named[1])
     campaign = campaign or asked.get("utm_campaign")
     device = context.device or (device_of(context.user_agent) if context.user_agent else None)
-    filled = msgspec.structs.replace(context, source=source, medium=medium, campaign=campaign, device=device)
-    if filled == context and click_ids == event.click_ids:
+    same = (source, medium, campaign, device) == (context.source, context.medium, context.campaign, context.device)
+    if same and click_ids == event.click_ids:
         return event
+    filled = msgspec.structs.replace(context, source=source, medium=medium, campaign=campaign, device=device)
     return msgspec.structs.replace(event, context=filled, click_ids=click_ids)
 
 
