@@ -14,7 +14,7 @@ from typing import Any
 
 import uuid_utils
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from optimizer.feedback.accounts import list_destinations
 from optimizer.feedback.rules import list_rules
@@ -117,14 +117,19 @@ def _insert(  # noqa: PLR0917 - the parts of one transaction
     now: dt.datetime,
 ) -> int:
     ids = {row.key: row.id for row in list_destinations(session, project_id)}
-    made = [
-        {**_delivery(rule, row, weekly, values, now), "project_id": project_id, "destination_id": ids[destination]}
-        for row in rows
-        for rule in rules
-        if row["name"] == rule.event and row["sequence"] > rule.starts_after_sequence
-        for destination in rule.destinations
-        if ids.get(destination) is not None
-    ]
+    valued = _valued(session, project_id, rules, rows)
+    made = []
+    for row in rows:
+        for rule in rules:
+            if row["name"] != rule.event or row["sequence"] <= rule.starts_after_sequence:
+                continue
+            delivery = {**_delivery(rule, row, weekly, values, now), "project_id": project_id}
+            _value_once(delivery, rule, valued)
+            made += [
+                {**delivery, "id": str(uuid_utils.uuid7()), "destination_id": ids[key]}
+                for key in rule.destinations
+                if ids.get(key) is not None
+            ]
     if not made:
         return 0
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
@@ -142,7 +147,6 @@ def _delivery(
     value, currency = _value(rule, row, values)
     reason = _reason_to_skip(rule, row, weekly.get(rule.event, 0))
     return {
-        "id": str(uuid_utils.uuid7()),
         "rule_key": rule.key,
         "event_id": row["event_id"],
         "event_name": row["name"],
@@ -157,6 +161,39 @@ def _delivery(
         "next_attempt_at": now,
         "created_at": now,
     }
+
+
+def _valued(
+    session: Session, project_id: int, rules: Sequence[SignalRule], rows: Sequence[Mapping[str, Any]]
+) -> set[tuple[str, str]]:
+    """Return the (rule, unit) pairs whose predicted value was sent or queued before."""
+    predicted = [rule.key for rule in rules if rule.value.get("mode") == "predicted"]
+    units = sorted({row["unit_id"] for row in rows} - {""})
+    if not predicted or not units:
+        return set()
+    found = session.exec(
+        select(DeliveryRecord.rule_key, DeliveryRecord.unit_id)
+        .where(
+            DeliveryRecord.project_id == project_id,
+            col(DeliveryRecord.rule_key).in_(predicted),
+            col(DeliveryRecord.unit_id).in_(units),
+            col(DeliveryRecord.status).in_(["pending", "sent", "unknown"]),
+            col(DeliveryRecord.value) > 0,
+        )
+        .distinct()
+    )
+    return set(found.all())
+
+
+def _value_once(delivery: dict[str, Any], rule: SignalRule, valued: set[tuple[str, str]]) -> None:
+    # A predicted value is of a person, not of an occurrence: repeats say 0, because leaving the value out makes a
+    # platform put its own default in.
+    if rule.value.get("mode") != "predicted" or delivery["value"] is None or delivery["status"] == "skipped":
+        return
+    pair = (rule.key, delivery["unit_id"])
+    if pair in valued:
+        delivery["value"] = 0.0
+    valued.add(pair)
 
 
 def _reason_to_skip(rule: SignalRule, row: Mapping[str, Any], weekly: int) -> str | None:

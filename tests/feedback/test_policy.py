@@ -12,6 +12,8 @@ from optimizer.signals.service import SignalsRequest, rank_signals
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import FeedbackPolicy, SignalRule
 from tests.conftest import Clock, KeyedClient
+from tests.fixtures.feedback import SendEvents
+from tests.fixtures.sandbox import Sandbox
 
 POLICY = {"goal": "purchase", "destinations": ["meta-main"], "minimum_weekly_events": 10}
 
@@ -144,3 +146,23 @@ def test_without_a_goal_in_the_data_the_policy_waits(
 ) -> None:
     put_policy(connected)
     assert choices(stores, project_id, clock) == {}
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_predicted_value_is_sent_once_a_person_and_repeats_say_0(
+    connected: KeyedClient, send_events: SendEvents, clock: Clock, sandbox: Sandbox
+) -> None:
+    connected.put("/v1/catalog/events/purchase", json={"kind": "macro"})
+    rule = {"event": "wish", "destinations": ["meta-main"], "minimum_weekly_events": 0}
+    assert connected.put("/v1/signal-rules/wishes", json=rule).status_code == 200
+    send_events(2, name="wish", user_id="ann")
+    send_events(1, name="wish", user_id="bob")
+    for _ in range(2):
+        connected.post("/v1/signal-rules/wishes/backfill")
+        connected.post("/v1/feedback/sync")
+        clock.forward(minutes=1)
+        send_events(1, name="wish", user_id="ann")
+    values = [item["item"]["custom_data"]["value"] for item in sandbox.received("meta")]
+    assert sorted(values)[:2] == [0.0, 0.0]
+    assert sorted(values)[2] == sorted(values)[3] > 10
+    assert len(values) == 4
