@@ -7,7 +7,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar on --require-hashes --no-deps
 WORKERS ?= auto
 
-.PHONY: help demo test lint serve chaos openapi lock clean
+.PHONY: help demo test lint serve bench chaos openapi lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -29,6 +29,9 @@ lint: $(VENV)/installed-test ## ruff, mypy, import-linter, vulture, deptry, alem
 
 serve: $(VENV)/installed ## start the service in ./optimizer-data
 	$(BIN)/optimizer serve
+
+bench: $(VENV)/installed-test ## time ingest against two named alternatives
+	$(BIN)/python -m benchmarks.ingest
 
 chaos: $(VENV)/installed-test ## kill the server 50 times under load and look for lost or doubled events
 	CHAOS_KILLS=50 $(BIN)/python -m pytest tests/faults/test_chaos.py --timeout 1800 -s

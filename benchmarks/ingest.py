@@ -1,0 +1,172 @@
+"""How fast does ingest take events, with validation, deduplication and a durable commit?
+
+Prints events a second over HTTP at several batch sizes, each beside two named alternatives in the same run:
+(a) appending the same events as prepared Arrow batches to DuckDB directly: the limit of the embedded store;
+(b) a plain Flask + SQLModel handler that inserts the same events into SQLite: what one would write first.
+
+Run: make bench      (or: python -m benchmarks.ingest --seconds 10 --stored 1000000)
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import duckdb
+import msgspec
+import pyarrow as pa
+import requests
+
+from optimizer.cli._processes import running
+from optimizer.storage.events import EVENT_SCHEMA
+
+KEY = "benchmark-bootstrap-key"
+CLIENTS = 4
+SIZES = (1, 100, 1_000)
+
+PLAIN = """
+import datetime, json, sys
+from flask import Flask, request
+from sqlmodel import Field, Session, SQLModel, create_engine
+from werkzeug.serving import make_server
+class Event(SQLModel, table=True):
+    id: int | None = Field(default=None, primary_key=True)
+    event_id: str = Field(unique=True)
+    name: str
+    user_id: str
+    timestamp: datetime.datetime
+    value: float | None = None
+    properties: str
+engine = create_engine(f"sqlite:///{sys.argv[1]}/plain.sqlite")
+SQLModel.metadata.create_all(engine)
+app = Flask("plain")
+@app.post("/v1/events")
+def take():
+    events = request.get_json()["events"]
+    with Session(engine) as session:
+        for event in events:
+            session.add(Event(event_id=event["event_id"], name=event["name"], user_id=event["user_id"],
+                              timestamp=datetime.datetime.fromisoformat(event["timestamp"]), value=event["value"],
+                              properties=json.dumps(event["properties"])))
+        session.commit()
+    return {"accepted": len(events)}
+server = make_server("127.0.0.1", 0, app, threaded=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+def event() -> dict[str, object]:
+    """Make one event with an id of its own."""
+    return {
+        "event_id": uuid.uuid4().hex,
+        "name": "add_to_cart",
+        "user_id": f"u{uuid.uuid4().int % 100_000}",
+        "timestamp": "2026-11-01T10:00:00+00:00",
+        "value": 19.9,
+        "properties": {"item_id": "sku-1", "placement": "product_page"},
+    }
+
+
+def client(url: str, size: int, seconds: float, sent: multiprocessing.Queue[tuple[int, list[float]]]) -> None:
+    """Send batches until the time is up; report how many events were accepted and how long each request took."""
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {KEY}"
+    count, latencies, end = 0, [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        body = msgspec.json.encode({"events": [event() for _ in range(size)]})
+        began = time.monotonic()
+        answer = session.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=60)
+        if answer.ok:
+            count += answer.json()["accepted"]
+            latencies.append(time.monotonic() - began)
+    sent.put((count, latencies))
+
+
+def over_http(url: str, size: int, seconds: float) -> tuple[float, float]:
+    """Return events a second and the 99th percentile of a request's seconds, over several client processes."""
+    sent: multiprocessing.Queue[tuple[int, list[float]]] = multiprocessing.Queue()
+    processes = [multiprocessing.Process(target=client, args=(url, size, seconds, sent)) for _ in range(CLIENTS)]
+    for process in processes:
+        process.start()
+    found = [sent.get() for _ in processes]
+    for process in processes:
+        process.join()
+    latencies = sorted(latency for _, own in found for latency in own)
+    return sum(count for count, _ in found) / seconds, latencies[int(0.99 * (len(latencies) - 1))]
+
+
+def directly(folder: Path, size: int, seconds: float) -> float:
+    """Return events a second when prepared Arrow batches are appended to DuckDB, one commit each."""
+    connection = duckdb.connect(str(folder / f"direct-{size}.duckdb"))
+    rows = pa.Table.from_pylist(
+        [{"event_id": str(n), "name": "add_to_cart"} for n in range(size)], schema=EVENT_SCHEMA
+    )
+    connection.register("rows", rows)
+    connection.execute("CREATE TABLE events AS SELECT * FROM rows LIMIT 0")
+    count, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        connection.execute("INSERT INTO events SELECT * FROM rows")
+        count += size
+    connection.close()
+    return count / seconds
+
+
+def fill(url: str, wanted: int) -> None:
+    """Store so many events first."""
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {KEY}"
+
+    def send(share: int) -> None:
+        for _ in range(0, share, 2_500):
+            body = msgspec.json.encode({"events": [event() for _ in range(2_500)]})
+            session.post(url, data=body, timeout=120).raise_for_status()
+
+    threads = [threading.Thread(target=send, args=(wanted // CLIENTS,)) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long each figure is measured")
+    parser.add_argument("--stored", type=int, default=0, help="events stored before measuring")
+    given = parser.parse_args()
+    print(
+        f"{os.cpu_count()} cores, {CLIENTS} client processes beside the server, {given.stored:,} events stored before"
+    )
+    with tempfile.TemporaryDirectory(prefix="optimizer-bench-") as made:
+        folder = Path(made)
+        plain = subprocess.Popen(
+            [sys.executable, "-c", PLAIN, made], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        port = int(plain.stdout.readline()) if plain.stdout else 0
+        plain_url = f"http://127.0.0.1:{port}/v1/events"
+        options = ("--data-dir", str(folder / "data"))
+        with running("serve", "/readyz", folder / "log", *options, OPTIMIZER_BOOTSTRAP_KEY=KEY) as url:
+            fill(f"{url}/v1/events", given.stored)
+            for size in SIZES:
+                ours, slowest = over_http(f"{url}/v1/events", size, given.seconds)
+                limit = directly(folder, size, given.seconds / 2)
+                first, _ = over_http(plain_url, size, given.seconds / 2)
+                print(
+                    f"{size:>5} a request: {ours:>9,.0f} events/s, p99 {slowest * 1000:,.0f} ms | "
+                    f"{ours / limit:.0%} of (a) {limit:,.0f}/s | {ours / first:.1f} x (b) {first:,.0f}/s"
+                )
+        plain.terminate()
+        plain.wait(10)
+
+
+if __name__ == "__main__":
+    main()
