@@ -21,7 +21,7 @@ from werkzeug.wrappers import Response
 import optimizer.api
 from optimizer.api import _bodies, _documentation, _metrics, _problems
 from optimizer.api._context import EXTENSION, Services, services
-from optimizer.catalog.keys import ensure_bootstrap_key
+from optimizer.catalog.keys import OpenedKeys, ensure_bootstrap_key
 from optimizer.catalog.projects import ensure_default_project, find_project
 from optimizer.discovery import discover_modules
 from optimizer.errors import (
@@ -135,7 +135,7 @@ def create_app(
         json_errors=False,
         static_folder=None,  # type: ignore[arg-type] # Flask takes None for "no static files"; APIFlask's hint does not
     )
-    app.extensions[EXTENSION] = Services(settings, stores, ingest, clock, schedule)
+    app.extensions[EXTENSION] = Services(settings, stores, ingest, OpenedKeys(stores.control), clock, schedule)
     _bodies.install()
     _problems.install(app)
     _documentation.install(app)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from flask import current_app, g
 
+from optimizer.catalog.keys import OpenedKeys
 from optimizer.ingest.service import Ingest
 from optimizer.settings import Settings
 from optimizer.storage.stores import Stores
@@ -35,6 +36,7 @@ class Services:
         settings: The frozen settings of this process.
         stores: Control plane, event plane and cipher.
         ingest: The pipeline that every wire format ends in.
+        keys: What trackers' keys open.
         clock: The current time, aware UTC; tests inject their own.
         schedule: Runs jobs on their slots and on request.
     """
@@ -42,6 +44,7 @@ class Services:
     settings: Settings
     stores: Stores
     ingest: Ingest
+    keys: OpenedKeys
     clock: Callable[[], dt.datetime]
     schedule: JobRunner
 

@@ -107,6 +107,7 @@ def change_project(body: ProjectPatch) -> ProjectAnswer:
         session.flush()
         answer = ProjectAnswer(**_project_fields(changed))
     services().ingest.views.forget(project_id())
+    services().keys.forget()
     return answer
 
 
@@ -139,6 +140,7 @@ def close_key(prefix: str) -> tuple[str, int]:
     """Revoke a key for good."""
     with services().stores.control.session() as session:
         revoke_key(session, project_id(), prefix, now=now())
+    services().keys.forget()
     return "", 204
 
 

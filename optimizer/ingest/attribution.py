@@ -28,9 +28,10 @@ LONGEST = 200
 
 def attributed(event: Event) -> Event:
     """Fill in source, medium, campaign, device and click ids where the event does not say them."""
-    context = event.context
+    context, click_ids = event.context, event.click_ids
+    if context.page is None and not click_ids and (context.device or context.user_agent is None):
+        return event  # nothing to read anything from
     asked = _parameters(context.page)
-    click_ids = event.click_ids
     if asked:
         click_ids = {**{name: asked[name] for name in CLICK_IDS if name in asked}, **click_ids}
     source, medium, campaign = context.source, context.medium, context.campaign

@@ -4,14 +4,48 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from optimizer.catalog.definitions import list_definitions
-from optimizer.ingest.prepare import CatalogView
 from optimizer.storage.control import ControlStore
 from optimizer.storage.tables import Project
 
 FRESH_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class KnownName:
+    """What the catalog says of one spelling of an event's name.
+
+    Attributes:
+        name: The canonical name.
+        catalogued: Somebody entered it, as opposed to its having only been sent.
+        required_properties: Property to JSON type.
+    """
+
+    name: str
+    catalogued: bool = False
+    required_properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogView:
+    """What ingest needs of a project and its catalog.
+
+    Attributes:
+        project_id: The project.
+        strict: Reject names that are not catalogued.
+        contact_storage: Keep raw contacts (encrypted), given consent.
+        retention_days: Reject events older than this; None keeps all.
+        names: Every recorded spelling, the canonical one included, to what is known of it.
+    """
+
+    project_id: int
+    strict: bool = False
+    contact_storage: bool = False
+    retention_days: int | None = None
+    names: Mapping[str, KnownName] = field(default_factory=dict)
 
 
 class CatalogViews:
@@ -47,11 +81,14 @@ class CatalogViews:
         with self._control.reading() as session:
             project = session.get_one(Project, project_id)
             definitions = list_definitions(session, project_id)
+        names = {}
+        for found in definitions:
+            known = KnownName(found.name, found.status != "proposed", found.required_properties)
+            names.update(dict.fromkeys([found.name, *found.spellings], known))
         return CatalogView(
             project_id=project_id,
             strict=project.strict_catalog,
             contact_storage=project.contact_storage,
             retention_days=project.retention_days,
-            required_properties={d.name: d.required_properties for d in definitions if d.status != "proposed"},
-            seen={d.name: frozenset([d.name, *d.spellings]) for d in definitions},
+            names=names,
         )

@@ -24,8 +24,9 @@ from optimizer.catalog.definitions import record_seen
 from optimizer.errors import BusyError, OptimizerError
 from optimizer.ingest import match_data
 from optimizer.ingest.dedup import Deduplicator
-from optimizer.ingest.prepare import Prepared, Row
-from optimizer.storage.events import SCHEMAS
+from optimizer.ingest.prepare import Prepared
+from optimizer.ingest.rows import Row
+from optimizer.storage.events import ID_COLUMN, SCHEMAS
 from optimizer.storage.stores import Stores
 
 MAXIMUM_GROUP_ROWS = 20_000
@@ -55,7 +56,8 @@ class _Submission:
 
     @property
     def rows(self) -> int:
-        return len(self.prepared.events) + len(self.prepared.exposures) + len(self.counts)
+        prepared = self.prepared
+        return len(prepared.events) + len(prepared.exposures) + len(prepared.links) + len(self.counts)
 
 
 class Collector:
@@ -71,7 +73,7 @@ class Collector:
         self._stores = stores
         self._queue_rows = queue_rows
         self._timeout_seconds = timeout_seconds
-        self._dedup = {table: Deduplicator(stores.events, table) for table in ("events", "exposures")}
+        self._dedup = {table: Deduplicator(stores.events, table) for table in ID_COLUMN}
         counts = stores.events.table("counts").sequence.max().to_pyarrow().as_py() or 0
         self._sequence = max(counts, *(dedup.last_sequence for dedup in self._dedup.values()))
         self._waiting: deque[_Submission] = deque()
@@ -176,8 +178,8 @@ class Collector:
 
     def _commit(self, group: list[_Submission]) -> list[Receipt]:
         verdicts = {
-            "events": self._dedup["events"].judge([r.identified for s in group for r in s.prepared.events]),
-            "exposures": self._dedup["exposures"].judge([r.identified for s in group for r in s.prepared.exposures]),
+            name: dedup.judge([row.identified for submission in group for row in _rows(submission, name)])
+            for name, dedup in self._dedup.items()
         }
         fresh, receipts = _sorted_out(group, verdicts)
         self._write_control(group, fresh["events"])
@@ -219,19 +221,26 @@ class Collector:
             submission.answer.set_exception(BusyError(detail, retry_after_seconds=2))
 
 
+def _rows(submission: _Submission, table: str) -> list[Row]:
+    found: list[Row] = getattr(submission.prepared, table)
+    return found
+
+
 def _sorted_out(
     group: list[_Submission], verdicts: dict[str, list[int | None]]
 ) -> tuple[dict[str, list[Row]], list[Receipt]]:
-    fresh: dict[str, list[Row]] = {"events": [], "exposures": []}
+    fresh: dict[str, list[Row]] = {name: [] for name in verdicts}
     answers = {name: iter(found) for name, found in verdicts.items()}
     receipts = []
     for submission in group:
         duplicates, differing = [], []
-        for name, rows in (("events", submission.prepared.events), ("exposures", submission.prepared.exposures)):
-            for row in rows:
+        for name, kept in fresh.items():
+            for row in _rows(submission, name):
                 earlier = next(answers[name])
                 if earlier is None:
-                    fresh[name].append(row)
+                    kept.append(row)
+                elif name == "links":
+                    continue  # no item of the batch; a unit's first link holds
                 elif earlier == row.identified.content_hash:
                     duplicates.append(row.index)
                 else:

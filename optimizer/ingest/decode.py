@@ -82,9 +82,10 @@ class ItemDecoder(Generic[Item]):
 
 def unfit_item(index: int, raw: msgspec.Raw) -> Verdict | None:
     """Judge an item before it is decoded: its size, and the one character that no store takes."""
-    if len(memoryview(raw)) > MAXIMUM_ITEM_BYTES:
+    plain = bytes(raw)
+    if len(plain) > MAXIMUM_ITEM_BYTES:
         return Verdict(index, "too_large", f"The item is over the limit of {MAXIMUM_ITEM_BYTES} bytes.")
-    if has_nul(bytes(raw)):
+    if b"\\u0000" in plain and has_nul(plain):
         return Verdict(index, "nul_character", "The item holds the character U+0000, which no text takes.")
     return None
 

@@ -7,9 +7,9 @@ different ids that share a hash are both kept.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,12 @@ class Identified:
 
 def hash_id(project_id: int, identifier: str) -> int:
     """Hash (project, id) to a signed 64-bit integer."""
-    digest = hashlib.blake2b(f"{project_id}\0{identifier}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    return hash_bytes(f"{project_id}\0{identifier}".encode())
+
+
+def hash_bytes(content: bytes) -> int:
+    """Hash bytes to a signed 64-bit integer (BLAKE2b)."""
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "little", signed=True)
 
 
 class Deduplicator:
@@ -47,7 +51,7 @@ class Deduplicator:
 
     Args:
         store: Where suspected duplicates are verified.
-        table: ``events`` or ``exposures``.
+        table: One of those that `ID_COLUMN` names.
     """
 
     def __init__(self, store: EventStore, table: str) -> None:

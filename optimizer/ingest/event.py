@@ -79,6 +79,14 @@ class Exposure(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=Tr
     exposure_id: Identifier | None = None
 
 
+class Alias(Struct, frozen=True):
+    """An id that a tracker used before for somebody who is known under another one now."""
+
+    previous_id: Identifier
+    user_id: Identifier
+    timestamp: Moment | None = None
+
+
 class Verdict(Struct, frozen=True, omit_defaults=True):
     """What became of one item of a batch, by its index; never repeats a value that was sent."""
 

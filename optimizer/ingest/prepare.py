@@ -1,7 +1,7 @@
-"""Turns decoded events into rows: names made canonical, times judged, identity and consent settled.
+"""Judges decoded events: names made canonical, times checked, identity and consent settled, rows laid out.
 
 Everything that can be decided without the store is decided here, in the request's own thread; the single writer
-thread is left with deduplication and the commit.
+thread is left with deduplication and the commit. This is the hot path: what is asked of every event is asked once.
 """
 
 from __future__ import annotations
@@ -10,23 +10,31 @@ import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import msgspec
 import uuid_utils
 
 from optimizer.core.naming import REFUSED_NAMES, canonical_name
 from optimizer.ingest.attribution import attributed
 from optimizer.ingest.bots import is_bot
+from optimizer.ingest.catalog_views import CatalogView, KnownName
 from optimizer.ingest.contacts import ContactHashes, hash_contacts
-from optimizer.ingest.dedup import Identified, hash_id
-from optimizer.ingest.event import Event, Exposure, Verdict
+from optimizer.ingest.event import Alias, Event, Exposure, Verdict
 from optimizer.ingest.identity import unit_of
 from optimizer.ingest.match_data import Contact, Kept, MatchData
-from optimizer.storage.events import naive_utc
+from optimizer.ingest.rows import (
+    Judged,
+    Row,
+    event_content,
+    event_values,
+    exposure_row,
+    identify,
+    link_row,
+    naive,
+)
 
 CLAMPED_FUTURE = dt.timedelta(hours=1)
 EARLIEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+MERGED_SPELLING = "merged_spelling"
 JSON_TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
     "number": (int, float),
@@ -37,53 +45,29 @@ JSON_TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogView:
-    """What ingest needs of a project and its catalog.
-
-    Attributes:
-        project_id: The project.
-        strict: Reject names that are not catalogued.
-        contact_storage: Keep raw contacts (encrypted), given consent.
-        retention_days: Reject events older than this; None keeps all.
-        required_properties: Per catalogued name (status other than proposed), property to JSON type.
-        seen: Canonical name to spellings already recorded.
-    """
-
-    project_id: int
-    strict: bool = False
-    contact_storage: bool = False
-    retention_days: int | None = None
-    required_properties: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    seen: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row ready for the writer.
-
-    Attributes:
-        index: Its place in the request's batch.
-        identified: What the deduplicator compares.
-        values: Column values in schema order, without `sequence`.
-        kept: Match data and contact, if consent allows any.
-    """
-
-    index: int
-    identified: Identified
-    values: tuple[Any, ...]
-    kept: Kept | None = None
-
-
 @dataclass(slots=True)
 class Prepared:
-    """A batch on its way to the writer, with what is already known about it."""
+    """A batch on its way to the writer, with what is already known about it.
+
+    Attributes:
+        events: Rows to store.
+        exposures: Rows to store.
+        links: Rows to store; they are no items of the batch, but found in some.
+        aliases: Items that were nothing but links.
+        rejected: Items that are not stored.
+        warnings: Items that are stored with a reservation.
+        new_names: Canonical name to spellings that the catalog has not seen.
+        refused_names: Canonical name of rejected items, where it could be read, by index.
+    """
 
     events: list[Row] = field(default_factory=list)
     exposures: list[Row] = field(default_factory=list)
+    links: list[Row] = field(default_factory=list)
+    aliases: int = 0
     rejected: list[Verdict] = field(default_factory=list)
     warnings: list[Verdict] = field(default_factory=list)
     new_names: dict[str, set[str]] = field(default_factory=dict)
+    refused_names: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +78,28 @@ class Preparer:
         catalog: The project's rules.
         received_at: When the request arrived, aware UTC.
         cookieless_unit: Gives the unit id of a visitor known only by IP address and user agent.
+        is_linked: Whether a unit is known to be another one already.
         remote_ip: The request's own address, used only when an event names none.
         remote_user_agent: The request's own user agent, likewise.
+        judge_own_agent: Judge the request's own user agent too: it is the visitor's browser, not a server.
     """
 
     catalog: CatalogView
     received_at: dt.datetime
     cookieless_unit: Callable[[str, str], str]
+    is_linked: Callable[[str], bool]
     remote_ip: str = ""
     remote_user_agent: str = ""
+    judge_own_agent: bool = False
 
     def add_events(self, items: Sequence[tuple[int, Event]], prepared: Prepared) -> None:
         """Prepare events; verdicts and rows are appended to `prepared`."""
+        earlier: dict[int, list[str]] = {}
+        for verdict in prepared.warnings:
+            earlier.setdefault(verdict.index, []).append(verdict.code)
+        received_at = naive(self.received_at)
         for index, event in items:
-            self._add_event(index, event, prepared)
+            self._add_event(index, event, prepared, earlier.get(index, []), received_at)
 
     def add_exposures(self, items: Sequence[tuple[int, Exposure]], prepared: Prepared) -> None:
         """Prepare exposures; verdicts and rows are appended to `prepared`."""
@@ -120,55 +112,75 @@ class Preparer:
                 detail = "Say who was exposed: `user_id` or `anonymous_id`."
                 prepared.rejected.append(Verdict(index, "missing_unit", detail))
                 continue
-            prepared.exposures.append(self._exposure_row(index, exposure, unit, timestamp))
+            identifier = exposure.exposure_id or str(uuid_utils.uuid7())
+            times = (naive(timestamp), naive(self.received_at))
+            row = exposure_row(index, self.catalog.project_id, exposure, identifier, unit, times=times)
+            prepared.exposures.append(row)
+            if exposure.user_id and exposure.anonymous_id:
+                self._link(index, f"a:{exposure.anonymous_id}", unit, times, prepared)
 
-    def _exposure_row(self, index: int, exposure: Exposure, unit: str, timestamp: dt.datetime) -> Row:
-        identifier = exposure.exposure_id or str(uuid_utils.uuid7())
-        content = msgspec.json.encode(msgspec.structs.replace(exposure, exposure_id=None))
-        identified = self._identified(identifier, content)
-        values = (
-            self.catalog.project_id,
-            identifier,
-            identified.id_hash,
-            identified.content_hash,
-            exposure.experiment,
-            exposure.variant,
-            unit,
-            exposure.user_id,
-            exposure.anonymous_id,
-            naive_utc(timestamp),
-            naive_utc(self.received_at),
-        )
-        return Row(index, identified, values)
+    def add_aliases(self, items: Sequence[tuple[int, Alias]], prepared: Prepared) -> None:
+        """Prepare aliases: the earlier id may have been an anonymous visitor's or a user's."""
+        for index, alias in items:
+            timestamp = self._timestamp(index, alias.timestamp, prepared)
+            if timestamp is None:
+                continue
+            times = (naive(timestamp), naive(self.received_at))
+            prepared.aliases += 1
+            for kind in ("a", "u"):
+                self._link(index, f"{kind}:{alias.previous_id}", f"u:{alias.user_id}", times, prepared)
 
-    def _add_event(self, index: int, event: Event, prepared: Prepared) -> None:
-        name = canonical_name(event.name)
-        refusal = self._refusal(index, event, name)
+    def _add_event(
+        self, index: int, event: Event, prepared: Prepared, codes: list[str], received_at: dt.datetime
+    ) -> None:
+        mark = len(prepared.warnings)
+        known = self.catalog.names.get(event.name)
+        name = known.name if known else canonical_name(event.name)
+        refusal = self._refusal(index, event, name, known)
         timestamp = None if refusal else self._timestamp(index, event.timestamp, prepared)
         if refusal:
             prepared.rejected.append(refusal)
         if timestamp is None:
+            prepared.refused_names[index] = name
             return
-        self._look_at_catalog(index, event, name, prepared)
+        self._look_at_catalog(index, event, name, known, prepared)
         identifier = event.event_id or str(uuid_utils.uuid7())
-        identified = self._identified(identifier, _content(event, name))
+        identified = identify(self.catalog.project_id, identifier, event_content(event, name))
         event = attributed(event)
         private = event.consent.analytics is False
         unit = "" if private else self._unit(event)
-        kept = None if private else self._kept(index, event, identifier, unit, prepared)
-        if _is_bot(event):
+        kept = None
+        if not private and (event.consent.ad_user_data or event.consent.email):
+            kept = self._kept(index, event, identifier, unit, prepared)
+        bot = self._is_bot(event)
+        if bot:
             detail = "Judged by its user agent to be a bot: set aside, counted nowhere."
             prepared.warnings.append(Verdict(index, "bot", detail))
-        values = self._event_values(event, identified, name=name, unit=unit, timestamp=timestamp)
-        prepared.events.append(Row(index, identified, values, kept))
+        if codes or len(prepared.warnings) > mark or event.name != name:
+            codes = [*codes, *(found.code for found in prepared.warnings[mark:])]
+            codes += [MERGED_SPELLING] if event.name != name else []
+        moment = naive(timestamp)
+        judged = Judged(name, unit, moment, bot, ",".join(dict.fromkeys(codes)) or None)
+        prepared.events.append(Row(index, identified, event_values(event, identified, judged, received_at), kept))
+        if event.user_id and event.anonymous_id and not private:
+            self._link(index, f"a:{event.anonymous_id}", unit, (moment, received_at), prepared)
 
-    def _refusal(self, index: int, event: Event, name: str) -> Verdict | None:
+    def _link(
+        self, index: int, from_unit: str, to_unit: str, times: tuple[dt.datetime, ...], prepared: Prepared
+    ) -> None:
+        if from_unit != to_unit and not self.is_linked(from_unit):
+            prepared.links.append(link_row(index, self.catalog.project_id, from_unit, to_unit, times=times))
+
+    def _refusal(self, index: int, event: Event, name: str, known: KnownName | None) -> Verdict | None:
         if not name:
             return Verdict(index, "missing_name", "`name` must contain a letter or a digit.")
         if event.value is not None and not math.isfinite(event.value):
             return Verdict(index, "invalid_field", "`value` must be a finite number.")
-        if self.catalog.strict and name not in self.catalog.required_properties:
-            return Verdict(index, "unknown_name", "The name is not catalogued and the project's catalog is strict.")
+        if self.catalog.strict:
+            known = known or self.catalog.names.get(name)
+            if known is None or not known.catalogued:
+                detail = "The name is not catalogued and the project's catalog is strict."
+                return Verdict(index, "unknown_name", detail)
         return None
 
     def _timestamp(self, index: int, sent: dt.datetime | None, prepared: Prepared) -> dt.datetime | None:
@@ -189,13 +201,18 @@ class Preparer:
             return None
         return sent
 
-    def _look_at_catalog(self, index: int, event: Event, name: str, prepared: Prepared) -> None:
-        if name in REFUSED_NAMES:
-            detail = f"`{name}` is too generic to learn from and will not be catalogued."
-            prepared.warnings.append(Verdict(index, "generic_name", detail))
-        if event.name not in self.catalog.seen.get(name, frozenset()):
+    def _look_at_catalog(
+        self, index: int, event: Event, name: str, known: KnownName | None, prepared: Prepared
+    ) -> None:
+        if known is None:
             prepared.new_names.setdefault(name, set()).add(event.name)
-        for wanted, kind in self.catalog.required_properties.get(name, {}).items():
+            if name in REFUSED_NAMES:
+                detail = f"`{name}` is too generic to learn from and will not be catalogued."
+                prepared.warnings.append(Verdict(index, "generic_name", detail))
+            known = self.catalog.names.get(name)
+        if known is None or not known.catalogued:
+            return
+        for wanted, kind in known.required_properties.items():
             if wanted not in event.properties:
                 detail = f"The catalog requires the property `{wanted}`."
                 prepared.warnings.append(Verdict(index, "missing_property", detail))
@@ -212,8 +229,6 @@ class Preparer:
 
     def _kept(self, index: int, event: Event, identifier: str, unit: str, prepared: Prepared) -> Kept | None:
         consent, person = event.consent, event.user
-        if not (consent.ad_user_data or consent.email):
-            return None
         hashes = hash_contacts(person.email, person.phone)
         if person.email and hashes.email_sha256 is None:
             prepared.warnings.append(Verdict(index, "invalid_email", "`user.email` is not an address; not kept."))
@@ -235,60 +250,9 @@ class Preparer:
         )
         return None if contact == Contact() else contact
 
-    def _event_values(
-        self, event: Event, identified: Identified, *, name: str, unit: str, timestamp: dt.datetime
-    ) -> tuple[Any, ...]:
-        private = event.consent.analytics is False
-        context, consent = event.context, event.consent
-        return (
-            identified.project_id,
-            identified.id,
-            identified.id_hash,
-            identified.content_hash,
-            name,
-            naive_utc(timestamp),
-            naive_utc(self.received_at),
-            unit,
-            None if private else event.user_id,
-            None if private else event.anonymous_id,
-            None if private else event.session_id,
-            event.value,
-            event.currency,
-            _canonical_or_none(context.source),
-            _canonical_or_none(context.medium),
-            _canonical_or_none(context.campaign),
-            context.device,
-            context.page,
-            context.country,
-            msgspec.json.encode(event.properties).decode(),
-            consent.analytics,
-            consent.ad_user_data,
-            consent.ad_personalization,
-            consent.email,
-            _is_bot(event),
-        )
-
-    def _identified(self, identifier: str, content: bytes) -> Identified:
-        project = self.catalog.project_id
-        return Identified(project, identifier, hash_id(project, identifier), hash_id(project, content.decode()))
-
-
-def _content(event: Event, name: str) -> bytes:
-    # Contacts, IP and user agent stay out: not even a hash of them goes into the event store.
-    context = msgspec.structs.replace(event.context, ip=None, user_agent=None)
-    sent = (
-        name,
-        event.timestamp,
-        event.user_id,
-        event.anonymous_id,
-        event.session_id,
-        event.properties,
-        event.value,
-        event.currency,
-        context,
-        event.consent,
-    )
-    return msgspec.json.encode(sent, order="sorted")
+    def _is_bot(self, event: Event) -> bool:
+        agent = event.context.user_agent or (self.remote_user_agent if self.judge_own_agent else None)
+        return agent is not None and is_bot(agent)
 
 
 def _match_data(event: Event, hashes: ContactHashes) -> MatchData | None:
@@ -303,15 +267,6 @@ def _match_data(event: Event, hashes: ContactHashes) -> MatchData | None:
         page=event.context.page,
     )
     return None if match == MatchData() else match
-
-
-def _is_bot(event: Event) -> bool:
-    agent = event.context.user_agent
-    return agent is not None and is_bot(agent)
-
-
-def _canonical_or_none(text: str | None) -> str | None:
-    return canonical_name(text) or None if text else None
 
 
 def _is_a(value: object, kind: str) -> bool:

@@ -12,10 +12,11 @@ from optimizer.ingest.catalog_views import CatalogViews
 from optimizer.ingest.collector import Collector, Receipt
 from optimizer.ingest.counts import Count, count_rows
 from optimizer.ingest.decode import ItemDecoder
-from optimizer.ingest.event import BatchAnswer, Event, Exposure, Verdict
+from optimizer.ingest.event import Alias, BatchAnswer, Event, Exposure, Verdict
 from optimizer.ingest.identity import CookielessIdentity
 from optimizer.ingest.prepare import Prepared, Preparer
 
+REMEMBERED_LINKS = 1_000_000
 _EVENTS = ItemDecoder(Event)
 _EXPOSURES = ItemDecoder(Exposure)
 _COUNTS = ItemDecoder(Count)
@@ -29,11 +30,13 @@ class Origin:
         received_at: Arrival, aware UTC.
         ip: The request's address.
         user_agent: The request's user agent.
+        browser: The request comes from the visitor's own browser, so its user agent is the visitor's.
     """
 
     received_at: dt.datetime
     ip: str = ""
     user_agent: str = ""
+    browser: bool = False
 
 
 @dataclass(slots=True)
@@ -43,12 +46,14 @@ class Decoded:
     Attributes:
         events: (index, event) pairs.
         exposures: (index, exposure) pairs; their indexes continue the same batch.
+        aliases: (index, alias) pairs, likewise.
         rejected: Items that could not be read.
         warnings: Items that were read with a reservation.
     """
 
     events: list[tuple[int, Event]] = field(default_factory=list)
     exposures: list[tuple[int, Exposure]] = field(default_factory=list)
+    aliases: list[tuple[int, Alias]] = field(default_factory=list)
     rejected: list[Verdict] = field(default_factory=list)
     warnings: list[Verdict] = field(default_factory=list)
 
@@ -61,11 +66,13 @@ class Ingest:
         collector: The durable writer.
         views: Catalog rules by project.
         cookieless: Ids for visitors who have none.
+        linked: Units known to be another one, so that the same link is not written with every event.
     """
 
     collector: Collector
     views: CatalogViews
     cookieless: CookielessIdentity
+    linked: set[tuple[int, str]] = field(default_factory=set)
 
     def take(self, project_id: int, decoded: Decoded, origin: Origin) -> BatchAnswer:
         """Store a decoded batch.
@@ -77,6 +84,10 @@ class Ingest:
         receipt = self.collector.submit(project_id, prepared, received_at=origin.received_at)
         if prepared.new_names:
             self.views.forget(project_id)
+        if prepared.links:
+            if len(self.linked) > REMEMBERED_LINKS:
+                self.linked.clear()
+            self.linked.update((project_id, row.identified.id) for row in prepared.links)
         return _answer(prepared, receipt)
 
     def check_events(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
@@ -93,12 +104,15 @@ class Ingest:
             catalog=self.views.of(project_id),
             received_at=origin.received_at,
             cookieless_unit=lambda ip, agent: self.cookieless.unit(project_id, ip, agent, now=origin.received_at),
+            is_linked=lambda unit: (project_id, unit) in self.linked,
             remote_ip=origin.ip,
             remote_user_agent=origin.user_agent,
+            judge_own_agent=origin.browser,
         )
         prepared = Prepared(rejected=decoded.rejected, warnings=decoded.warnings)
         preparer.add_events(decoded.events, prepared)
         preparer.add_exposures(decoded.exposures, prepared)
+        preparer.add_aliases(decoded.aliases, prepared)
         return prepared
 
     def take_events(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
@@ -127,7 +141,7 @@ def _answer(prepared: Prepared, receipt: Receipt) -> BatchAnswer:
     detail = "An event with this id but other content is stored already; the first content was kept."
     warnings = [*prepared.warnings, *(Verdict(index, "different_content", detail) for index in receipt.differing)]
     duplicates = len(receipt.duplicates) + len(receipt.differing)
-    accepted = len(prepared.events) + len(prepared.exposures) - duplicates
+    accepted = len(prepared.events) + len(prepared.exposures) + prepared.aliases - duplicates
     return BatchAnswer(
         accepted, duplicates, sorted(prepared.rejected, key=_by_index), sorted(warnings, key=_by_index)
     )

@@ -45,6 +45,7 @@ EVENT_SCHEMA = pa.schema(
         ("consent_ad_personalization", pa.bool_()),
         ("consent_email", pa.bool_()),
         ("bot", pa.bool_()),  # set aside: never among a project's events
+        ("warnings", pa.string()),  # codes of the reservations it was stored with, joined by commas
     ]
 )
 EXPOSURE_SCHEMA = pa.schema(
@@ -80,7 +81,27 @@ COUNT_SCHEMA = pa.schema(
         ("received_at", _TIME),
     ]
 )
-SCHEMAS: Mapping[str, pa.Schema] = {"events": EVENT_SCHEMA, "exposures": EXPOSURE_SCHEMA, "counts": COUNT_SCHEMA}
+# Whose visits are whose: an anonymous visitor who became a user, an older user id. The first link of a unit holds.
+LINK_SCHEMA = pa.schema(
+    [
+        ("project_id", pa.int32()),
+        ("sequence", pa.int64()),
+        ("from_unit", pa.string()),
+        ("id_hash", pa.int64()),
+        ("content_hash", pa.int64()),
+        ("to_unit", pa.string()),
+        ("timestamp", _TIME),
+        ("received_at", _TIME),
+    ]
+)
+SCHEMAS: Mapping[str, pa.Schema] = {
+    "events": EVENT_SCHEMA,
+    "exposures": EXPOSURE_SCHEMA,
+    "links": LINK_SCHEMA,
+    "counts": COUNT_SCHEMA,
+}
+# Tables whose rows are deduplicated, and the column that holds the row's own id.
+ID_COLUMN: Mapping[str, str] = {"events": "event_id", "exposures": "exposure_id", "links": "from_unit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +135,7 @@ class EventStore(ABC):
 
     @abstractmethod
     def stored_ids(self, table: str) -> StoredIds:
-        """Read the id hashes of a table (``events`` or ``exposures``)."""
+        """Read the id hashes of a table (a key of `ID_COLUMN`)."""
 
     @abstractmethod
     def find_by_id_hash(self, table: str, id_hashes: Sequence[int]) -> pa.Table:
@@ -129,8 +150,8 @@ class EventStore(ABC):
         """Flush and close every connection."""
 
     def events(self, project_id: int) -> ir.Table:
-        """Return one project's events (columns of `EVENT_SCHEMA`), those of bots left out."""
-        found = self._of_project("events", project_id)
+        """Return one project's events (columns of `EVENT_SCHEMA`), those of bots left out, visitors made users."""
+        found = self._stitched("events", project_id)
         return found.filter(~found.bot.fill_null(False)).drop("bot")  # noqa: FBT003 - Ibis' own signature
 
     def set_aside(self, project_id: int) -> ir.Table:
@@ -139,12 +160,24 @@ class EventStore(ABC):
         return found.filter(found.bot).drop("bot")
 
     def exposures(self, project_id: int) -> ir.Table:
-        """Return one project's exposures (columns of `EXPOSURE_SCHEMA`)."""
-        return self._of_project("exposures", project_id)
+        """Return one project's exposures (columns of `EXPOSURE_SCHEMA`), visitors made users."""
+        return self._stitched("exposures", project_id)
 
     def counts(self, project_id: int) -> ir.Table:
         """Return one project's daily counts (columns of `COUNT_SCHEMA`), the newest of each key."""
         return self._of_project("counts", project_id)
+
+    def _stitched(self, name: str, project_id: int) -> ir.Table:
+        rows = self._of_project(name, project_id)
+        links = self._of_project("links", project_id)
+        if not links.limit(1).count().to_pyarrow().as_py():
+            return rows
+        further = links.select(middle="from_unit", last="to_unit")  # visitor → user → the id the user has now
+        known = links.left_join(further, links.to_unit == further.middle)
+        known = known.select("from_unit", stitched_to=ibis.coalesce(known.last, known.to_unit))
+        joined = rows.left_join(known, rows.unit_id == known.from_unit)
+        unit = ibis.coalesce(joined.stitched_to, joined.unit_id)
+        return joined.mutate(unit_id=unit).drop("from_unit", "stitched_to")
 
     def _of_project(self, name: str, project_id: int) -> ir.Table:
         table = self.table(name)

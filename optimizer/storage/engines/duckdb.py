@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from optimizer.errors import BusyError, ConfigurationError
-from optimizer.storage.events import SCHEMAS, EventStore, StoredIds, ibis_schema
+from optimizer.storage.events import ID_COLUMN, SCHEMAS, EventStore, StoredIds, ibis_schema
 
 DELETE_REPLACED_COUNTS = """
 DELETE FROM counts USING incoming_rows AS incoming
@@ -24,9 +24,17 @@ WHERE counts.project_id = incoming.project_id AND counts.system = incoming.syste
   AND counts.name = incoming.name AND counts.dimensions = incoming.dimensions
   AND counts.experiment = incoming.experiment AND counts.variant = incoming.variant
 """
+INSERTS = {
+    "events": "INSERT INTO events BY NAME SELECT * FROM incoming_rows",
+    "exposures": "INSERT INTO exposures BY NAME SELECT * FROM incoming_rows",
+    "links": "INSERT INTO links BY NAME SELECT * FROM incoming_rows",
+    "counts": "INSERT INTO counts BY NAME SELECT * FROM incoming_rows",
+}
 # What older files lack; each statement changes nothing where it was run before.
-UPGRADES = ("ALTER TABLE events ADD COLUMN IF NOT EXISTS bot BOOLEAN",)
-ID_COLUMN = {"events": "event_id", "exposures": "exposure_id"}
+UPGRADES = (
+    "ALTER TABLE events ADD COLUMN IF NOT EXISTS bot BOOLEAN",
+    "ALTER TABLE events ADD COLUMN IF NOT EXISTS warnings VARCHAR",
+)
 
 
 class DuckDBEventStore(EventStore):
@@ -43,6 +51,7 @@ class DuckDBEventStore(EventStore):
         self._connection = _connect(path)
         self._local = threading.local()
         self._write_lock = threading.Lock()
+        self._writer = self._connection.cursor()  # never Ibis': that one forbids reading a local variable by its name
         self._closed = False
         backend = self._backend()
         existing = set(backend.list_tables())
@@ -55,11 +64,11 @@ class DuckDBEventStore(EventStore):
     def append(self, batches: Mapping[str, pa.Table]) -> None:
         """Write rows in one transaction; DuckDB syncs its log before the commit returns."""
         with self._write_lock:
-            cursor = self._cursor()
+            cursor = self._writer
             try:
                 cursor.begin()
                 for name, rows in batches.items():
-                    self._insert(cursor, name, rows)
+                    _insert(cursor, name, rows)
                 cursor.commit()
             except BaseException as error:
                 _roll_back(cursor)
@@ -90,23 +99,9 @@ class DuckDBEventStore(EventStore):
             self._closed = True
             self._connection.close()
 
-    def _insert(self, cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
-        cursor.register("incoming_rows", rows.cast(SCHEMAS[name]))
-        incoming = cursor.table("incoming_rows")
-        if name == "counts":
-            cursor.execute(DELETE_REPLACED_COUNTS)
-        incoming.insert_into(name)
-        cursor.unregister("incoming_rows")
-
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        self._backend()
-        cursor: duckdb.DuckDBPyConnection = self._local.cursor
-        return cursor
-
     def _backend(self) -> ibis.backends.duckdb.Backend:
         if not hasattr(self._local, "backend"):
-            self._local.cursor = self._connection.cursor()
-            self._local.backend = ibis.duckdb.from_connection(self._local.cursor)
+            self._local.backend = ibis.duckdb.from_connection(self._connection.cursor())
         return self._local.backend
 
 
@@ -126,6 +121,14 @@ def _connect(path: str) -> duckdb.DuckDBPyConnection:
         raise ConfigurationError(f"The event store {path} cannot be opened: {error}") from None
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    incoming_rows = rows.cast(SCHEMAS[name])  # DuckDB reads it by this name: half the cost of registering a view
+    if name == "counts":
+        cursor.execute(DELETE_REPLACED_COUNTS)
+    cursor.execute(INSERTS[name])
+    del incoming_rows
 
 
 def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
