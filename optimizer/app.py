@@ -16,13 +16,15 @@ from apiflask import APIBlueprint, APIFlask
 from flask import g, request
 from flask.typing import ResponseReturnValue
 from msgspec import Raw
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
 import optimizer.api
-from optimizer.api import _bodies, _documentation, _metrics, _problems
+from optimizer.api import _bodies, _cors, _documentation, _metrics, _problems
 from optimizer.api._context import EXTENSION, Services, services
 from optimizer.catalog.keys import OpenedKeys, ensure_bootstrap_key
 from optimizer.catalog.projects import ensure_default_project, find_project
+from optimizer.catalog.sites import Sites
 from optimizer.discovery import discover_modules
 from optimizer.errors import (
     ConfigurationError,
@@ -135,17 +137,21 @@ def create_app(
         json_errors=False,
         static_folder=None,  # type: ignore[arg-type] # Flask takes None for "no static files"; APIFlask's hint does not
     )
-    app.extensions[EXTENSION] = Services(settings, stores, ingest, OpenedKeys(stores.control), clock, schedule)
+    keys, sites = OpenedKeys(stores.control), Sites(stores.control)
+    app.extensions[EXTENSION] = Services(settings, stores, ingest, keys, sites, clock, schedule)
     _bodies.install()
     _problems.install(app)
     _documentation.install(app)
     _metrics.install(app)
+    _cors.install(app)
     app.before_request(_begin)
     app.after_request(_end)
     for module in discover_modules(optimizer.api.__name__):
         blueprint = getattr(module, "blueprint", None)
         if isinstance(blueprint, APIBlueprint):
             app.register_blueprint(blueprint)
+    if settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies)  # type: ignore[method-assign]
     if settings.scheduler:
         schedule.start()
     return app

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     allow_private_urls: bool = Field(
         default=False, description="Allow destinations on private addresses (staging, sandboxes)."
     )
+    proxies: int = Field(
+        0, ge=0, le=10, description="Reverse proxies in front, whose X-Forwarded-For and -Proto are believed."
+    )
     scheduler: bool = Field(default=True, description="Run scheduled jobs in this process.")
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error."

@@ -15,6 +15,7 @@ from optimizer.api._context import services
 from optimizer.api._idempotency import once
 from optimizer.catalog.keys import Opened, open_key
 from optimizer.errors import ForbiddenError, UnauthenticatedError
+from optimizer.storage.tables import Project
 
 View = TypeVar("View", bound=Callable[..., Any])
 NEEDED_SCOPE = "needed_scope"  # attribute of a view; the documentation and the route test read it
@@ -51,10 +52,16 @@ def authenticate(key: str, scope: str) -> Opened:
             opened = open_key(session, key)
     if scope not in opened.scopes:
         raise ForbiddenError(f"This takes a key with the scope `{scope}`.")
-    g.project = opened.project
+    enter(opened.project)
     g.key_id = opened.key_id
-    structlog.contextvars.bind_contextvars(project=opened.project.key, key_id=opened.key_id)
+    structlog.contextvars.bind_contextvars(key_id=opened.key_id)
     return opened
+
+
+def enter(project: Project) -> None:
+    """Let the rest of this request act on a project."""
+    g.project = project
+    structlog.contextvars.bind_contextvars(project=project.key)
 
 
 def presented_key(incoming: Request) -> str:

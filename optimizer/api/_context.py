@@ -10,6 +10,7 @@ from typing import Protocol
 from flask import current_app, g
 
 from optimizer.catalog.keys import OpenedKeys
+from optimizer.catalog.sites import Sites
 from optimizer.ingest.service import Ingest
 from optimizer.settings import Settings
 from optimizer.storage.stores import Stores
@@ -37,6 +38,7 @@ class Services:
         stores: Control plane, event plane and cipher.
         ingest: The pipeline that every wire format ends in.
         keys: What trackers' keys open.
+        sites: What trackers without a key may send to.
         clock: The current time, aware UTC; tests inject their own.
         schedule: Runs jobs on their slots and on request.
     """
@@ -45,6 +47,7 @@ class Services:
     stores: Stores
     ingest: Ingest
     keys: OpenedKeys
+    sites: Sites
     clock: Callable[[], dt.datetime]
     schedule: JobRunner
 

@@ -108,6 +108,7 @@ def change_project(body: ProjectPatch) -> ProjectAnswer:
         answer = ProjectAnswer(**_project_fields(changed))
     services().ingest.views.forget(project_id())
     services().keys.forget()
+    services().sites.forget()
     return answer
 
 

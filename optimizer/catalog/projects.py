@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy.exc import IntegrityError
@@ -21,6 +22,14 @@ def _known_time_zone(name: str) -> str:
     return name
 
 
+def _an_origin(text: str) -> str:
+    found = urlsplit(text.strip().lower())
+    if text != "*" and (found.scheme not in {"http", "https"} or not found.netloc or found.path.strip("/")):
+        raise ValueError("must be an origin such as https://shop.example.com, or * for all")
+    return text if text == "*" else f"{found.scheme}://{found.netloc}"
+
+
+Origin = Annotated[str, AfterValidator(_an_origin)]
 TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
 
 
@@ -35,7 +44,9 @@ class ProjectPatch(BaseModel):
     strict_catalog: bool | None = Field(None, description="Reject events whose name is not catalogued.")
     contact_storage: bool | None = Field(None, description="Keep e-mail and phone (encrypted), given consent.")
     randomise_without_consent: bool | None = Field(None, description="Whether visitors without consent are tested.")
-    allowed_origins: list[str] | None = Field(None, max_length=100, description="Origins of browser trackers (CORS).")
+    allowed_origins: list[Origin] | None = Field(
+        None, max_length=100, description="Origins of browser trackers (CORS)."
+    )
     retention_days: int | None = Field(
         None, ge=1, le=36_500, description="Days that events are kept; null keeps all."
     )

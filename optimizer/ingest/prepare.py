@@ -81,7 +81,6 @@ class Preparer:
         is_linked: Whether a unit is known to be another one already.
         remote_ip: The request's own address, used only when an event names none.
         remote_user_agent: The request's own user agent, likewise.
-        judge_own_agent: Judge the request's own user agent too: it is the visitor's browser, not a server.
     """
 
     catalog: CatalogView
@@ -90,7 +89,6 @@ class Preparer:
     is_linked: Callable[[str], bool]
     remote_ip: str = ""
     remote_user_agent: str = ""
-    judge_own_agent: bool = False
 
     def add_events(self, items: Sequence[tuple[int, Event]], prepared: Prepared) -> None:
         """Prepare events; verdicts and rows are appended to `prepared`."""
@@ -152,7 +150,7 @@ class Preparer:
         kept = None
         if not private and (event.consent.ad_user_data or event.consent.email):
             kept = self._kept(index, event, identifier, unit, prepared)
-        bot = self._is_bot(event)
+        bot = event.context.user_agent is not None and is_bot(event.context.user_agent)
         if bot:
             detail = "Judged by its user agent to be a bot: set aside, counted nowhere."
             prepared.warnings.append(Verdict(index, "bot", detail))
@@ -249,10 +247,6 @@ class Preparer:
             phone=event.user.phone if raw and hashes.phone_e164_sha256 else None,
         )
         return None if contact == Contact() else contact
-
-    def _is_bot(self, event: Event) -> bool:
-        agent = event.context.user_agent or (self.remote_user_agent if self.judge_own_agent else None)
-        return agent is not None and is_bot(agent)
 
 
 def _match_data(event: Event, hashes: ContactHashes) -> MatchData | None:

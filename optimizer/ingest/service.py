@@ -30,13 +30,11 @@ class Origin:
         received_at: Arrival, aware UTC.
         ip: The request's address.
         user_agent: The request's user agent.
-        browser: The request comes from the visitor's own browser, so its user agent is the visitor's.
     """
 
     received_at: dt.datetime
     ip: str = ""
     user_agent: str = ""
-    browser: bool = False
 
 
 @dataclass(slots=True)
@@ -107,7 +105,6 @@ class Ingest:
             is_linked=lambda unit: (project_id, unit) in self.linked,
             remote_ip=origin.ip,
             remote_user_agent=origin.user_agent,
-            judge_own_agent=origin.browser,
         )
         prepared = Prepared(rejected=decoded.rejected, warnings=decoded.warnings)
         preparer.add_events(decoded.events, prepared)

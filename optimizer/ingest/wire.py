@@ -31,12 +31,14 @@ class Incoming:
         body: Decompressed and UTF-8.
         query: Query parameters.
         received_at: Arrival, aware UTC.
+        visitor: The request's own `ip` and `user_agent`, for formats that browsers speak themselves.
     """
 
     path: str
     body: bytes
     query: Mapping[str, str]
     received_at: dt.datetime
+    visitor: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Batch:
         decoded: Events and exposures with verdicts; None when the request only asked for a check.
         items: How many items came.
         key: The write key found in the body or the query; None when it must stand in the Authorization header.
-        site: The site a keyless browser tracker names; its project must allow the origin.
+        site: The site that a keyless browser tracker names; its project must allow the origin.
         notes: Whatever `reply` needs to know.
     """
 
@@ -139,6 +141,16 @@ def mapping(value: object) -> Mapping[str, Any]:
 def number(value: object) -> float | None:
     """Return a JSON number; anything else is none."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def amount(value: object) -> float | None:
+    """Return a number that a client may also send as text; anything else is none."""
+    if not isinstance(value, str):
+        return number(value)
+    try:
+        return float(value)
+    except ValueError:
+        return None
 
 
 def text(value: object) -> str | None:

@@ -1,4 +1,4 @@
-"""Deletes what has outlived its purpose: match data after 90 days, and records of job runs after 30."""
+"""Deletes what has outlived its purpose: match data after 90 days, job runs after 30, cookieless salts after 48 h."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlmodel import col, delete
 
+from optimizer.ingest.identity import delete_old_salts
 from optimizer.ingest.match_data import delete_expired
 from optimizer.jobs.schedule import Job, JobContext
 from optimizer.storage.tables import JobRun
@@ -17,10 +18,11 @@ RUNS_KEPT = dt.timedelta(days=30)
 def run(context: JobContext) -> dict[str, Any]:
     """Delete what has expired."""
     with context.stores.control.session() as session:
+        salts = delete_old_salts(session, today=context.now.astimezone(dt.UTC).date())
         matches = delete_expired(session, now=context.now)
         old = col(JobRun.finished_at) < context.now - RUNS_KEPT
         runs = session.exec(delete(JobRun).where(old)).rowcount
-    return {"match_data": matches, "job_runs": runs}
+    return {"cookieless_salts": salts, "match_data": matches, "job_runs": runs}
 
 
-JOB = Job("expire", "17 3 * * *", run)
+JOB = Job("expire", "0 * * * *", run)  # on the hour, so that no salt outlives its 48 hours

@@ -80,6 +80,11 @@ VALID: dict[tuple[str, str], Any] = {
     ("POST", "/v1/import"): {"batch": [CALL]},
     **{("POST", f"/v1/{kind}"): CALL for kind in ("track", "identify", "page", "screen", "group", "alias")},
     ("POST", "/batch/"): {"batch": [CAPTURED], "sent_at": "2026-11-01T10:00:00Z"},
+    ("POST", "/api/event"): {"n": "pageview", "u": "https://a.example/", "d": "a.example", "p": {"a": "b"}},
+    **{
+        ("POST", path): {"pid": "default", "ev": "add_to_cart", "meta": {"value": "1"}, "pg": "/p"}
+        for path in ("/log", "/log/", "/log/custom", "/log/hb", "/log/error")
+    },
     ("POST", "/mp/collect"): MEASURED,
     ("POST", "/debug/mp/collect"): MEASURED,
     ("PUT", "/v1/catalog/events/<name>"): {"kind": "macro", "required_properties": {"a": "string"}},

@@ -17,12 +17,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from optimizer.errors import UnreadableInputError
+from optimizer.ingest.ecommerce import GA4 as ECOMMERCE_NAMES
 from optimizer.ingest.event import BatchAnswer, Event
 from optimizer.ingest.service import Decoded
 from optimizer.ingest.wire import Batch, Incoming, Reply, WireFormat, mapping, number, read_items, text
 
 DEBUG = "/debug/mp/collect"
-NAMES = {"add_to_cart": "add_to_cart", "sign_up": "email_signup"}
 GRANTED = {"GRANTED": True, "DENIED": False}
 MAXIMUM_EVENTS, MAXIMUM_PARAMETERS, MAXIMUM_NAME, MAXIMUM_TEXT = 25, 25, 40, 100
 NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]*$")
@@ -93,7 +93,7 @@ class MeasurementProtocol(WireFormat):
 def _event(measured: Measured, envelope: Envelope) -> Event:
     parameters = measured.params or {}
     transaction = text(parameters.get("transaction_id"))
-    name = NAMES.get(measured.name, measured.name)
+    name = ECOMMERCE_NAMES.get(measured.name, measured.name)
     items = parameters.get("items")
     first = mapping(items[0]) if isinstance(items, list) and items else {}
     properties = {**({"item_id": first["item_id"]} if "item_id" in first else {}), **parameters}

@@ -16,11 +16,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from optimizer.errors import UnreadableInputError
-from optimizer.ingest.event import BatchAnswer, Event, Verdict
+from optimizer.ingest.event import Alias, BatchAnswer, Event, Verdict
 from optimizer.ingest.service import Decoded
 from optimizer.ingest.wire import Batch, Incoming, Reply, WireFormat, mapping, number, read_items, skew, text
 
 NAMES = {"$pageview": "page_view", "$screen": "screen_view", "$identify": "identify"}
+ALIASES = frozenset({"$create_alias", "$merge_dangerously"})
 CLICK_IDS = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "li_fat_id")
 VALUES = ("$revenue", "revenue", "value", "price")
 
@@ -72,24 +73,40 @@ class PostHog(WireFormat):
 
 def _add(index: int, raw: Raw, correction: dt.timedelta, decoded: Decoded) -> None:
     captured = _DECODER.decode(raw)
-    if captured.event.startswith("$") and captured.event not in NAMES:
+    if captured.event in ALIASES:
+        decoded.aliases.append((index, _alias(captured, correction)))
+    elif captured.event.startswith("$") and captured.event not in NAMES:
         detail = "PostHog's internal events are accepted and not kept."
         decoded.warnings.append(Verdict(index, "not_kept", detail))
     else:
         decoded.events.append((index, _event(captured, correction)))
 
 
+def _alias(captured: Captured, correction: dt.timedelta) -> Alias:
+    properties = captured.properties or {}
+    fields = {
+        "previous_id": text(properties.get("alias")),
+        "user_id": text(properties.get("distinct_id")) or text(captured.distinct_id),
+        "timestamp": _time(captured, correction),
+    }
+    return msgspec.convert({name: value for name, value in fields.items() if value}, Alias)
+
+
+def _time(captured: Captured, correction: dt.timedelta) -> dt.datetime | None:
+    timestamp = captured.timestamp
+    return timestamp + correction if timestamp and timestamp.tzinfo else None
+
+
 def _event(captured: Captured, correction: dt.timedelta) -> Event:
     properties = captured.properties or {}
     person, device = text(captured.distinct_id), text(properties.get("$device_id"))
     nobody = properties.get("$process_person_profile") is False or person == device
-    timestamp = captured.timestamp
     fields: dict[str, Any] = {
         "name": NAMES.get(captured.event, captured.event),
         "event_id": captured.uuid,
-        "timestamp": timestamp + correction if timestamp and timestamp.tzinfo else None,
+        "timestamp": _time(captured, correction),
         "user_id": None if nobody else person,
-        "anonymous_id": person if nobody else device or text(properties.get("$anon_distinct_id")),
+        "anonymous_id": person if nobody else text(properties.get("$anon_distinct_id")) or device,
         "session_id": text(properties.get("$session_id")),
         "properties": {name: value for name, value in properties.items() if not name.startswith("$")},
         "value": next((found for name in VALUES if (found := number(properties.get(name))) is not None), None),

@@ -1,8 +1,9 @@
 """Segment's HTTP tracking format, as its own SDKs send it, made into our events and exposures.
 
 `track` is an event, `page` and `screen` are a `page_view` and a `screen_view`, `identify` is a `sign_in` with the
-contact it carries. Segment's e-commerce names become the canonical ones. Group and alias calls carry nothing that a
-decision here is made from; they are accepted and counted as such in a warning. RudderStack's SDKs send the same.
+contact it carries. Segment's e-commerce names become the canonical ones. `alias` says that two ids are one person.
+Group calls carry nothing that a decision here is made from; they are accepted and counted as such in a warning.
+RudderStack's SDKs send the same.
 """
 
 from __future__ import annotations
@@ -16,27 +17,12 @@ from msgspec import Raw, Struct
 
 from optimizer.core.naming import canonical_name
 from optimizer.errors import UnreadableInputError
-from optimizer.ingest.event import BatchAnswer, Event, Exposure, Verdict
+from optimizer.ingest.ecommerce import SEGMENT as ECOMMERCE_NAMES
+from optimizer.ingest.event import Alias, BatchAnswer, Event, Exposure, Verdict
 from optimizer.ingest.service import Decoded
 from optimizer.ingest.wire import Batch, Incoming, Reply, WireFormat, mapping, read_items, skew, text
 
 EXPERIMENT_VIEWED = "experiment_viewed"
-# Segment's e-commerce specification to the canonical names of docs/ingest.md.
-NAMES: Mapping[str, str] = {
-    "products_searched": "search",
-    "product_list_viewed": "view_item_list",
-    "product_clicked": "select_item",
-    "product_viewed": "view_item",
-    "product_added": "add_to_cart",
-    "product_removed": "remove_from_cart",
-    "cart_viewed": "view_cart",
-    "checkout_started": "begin_checkout",
-    "payment_info_entered": "add_payment_info",
-    "order_completed": "purchase",
-    "order_refunded": "refund",
-    "product_added_to_wishlist": "add_to_wishlist",
-    "signed_up": "email_signup",
-}
 VALUE_PROPERTIES = ("revenue", "total", "value", "price")
 
 
@@ -49,6 +35,7 @@ class Call(Struct, rename="camel", omit_defaults=True):
     name: str | None = None
     user_id: str | int | None = None
     anonymous_id: str | int | None = None
+    previous_id: str | int | None = None
     timestamp: dt.datetime | None = None
     sent_at: dt.datetime | None = None
     properties: dict[str, Any] | None = None
@@ -136,11 +123,15 @@ def decode_batch(
 
 
 def _add(index: int, call: Call, decoded: Decoded, correction: dt.timedelta) -> None:
+    timestamp = call.timestamp + correction if call.timestamp and call.timestamp.tzinfo else None
+    if call.type == "alias":
+        decoded.aliases.append((index, _alias(call, timestamp)))
+        return
     name = _name(call)
     if name is None:
-        known = call.type in {"group", "alias"}
+        known = call.type == "group"
         code, detail = (
-            ("not_kept", f"`{call.type}` calls are accepted and not kept.")
+            ("not_kept", "`group` calls are accepted and not kept.")
             if known
             else (
                 "unknown_type",
@@ -149,7 +140,6 @@ def _add(index: int, call: Call, decoded: Decoded, correction: dt.timedelta) -> 
         )
         (decoded.warnings if known else decoded.rejected).append(Verdict(index, code, detail))
         return
-    timestamp = call.timestamp + correction if call.timestamp and call.timestamp.tzinfo else None
     if name == EXPERIMENT_VIEWED:
         decoded.exposures.append((index, _exposure(call, timestamp)))
     else:
@@ -159,7 +149,7 @@ def _add(index: int, call: Call, decoded: Decoded, correction: dt.timedelta) -> 
 def _name(call: Call) -> str | None:
     if call.type == "track" and call.event:
         canonical = canonical_name(call.event)
-        return NAMES.get(canonical, call.event) if canonical != EXPERIMENT_VIEWED else EXPERIMENT_VIEWED
+        return ECOMMERCE_NAMES.get(canonical, call.event) if canonical != EXPERIMENT_VIEWED else EXPERIMENT_VIEWED
     return {"page": "page_view", "screen": "screen_view", "identify": "identify"}.get(call.type)
 
 
@@ -199,6 +189,11 @@ def _exposure(call: Call, timestamp: dt.datetime | None) -> Exposure:
         "exposure_id": call.message_id,
     }
     return msgspec.convert({name: value for name, value in fields.items() if value}, Exposure)
+
+
+def _alias(call: Call, timestamp: dt.datetime | None) -> Alias:
+    fields = {"previous_id": text(call.previous_id), "user_id": text(call.user_id), "timestamp": timestamp}
+    return msgspec.convert({name: value for name, value in fields.items() if value}, Alias)
 
 
 def _context(context: Mapping[str, Any]) -> dict[str, Any]:
