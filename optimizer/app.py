@@ -150,6 +150,8 @@ def create_app(
         blueprint = getattr(module, "blueprint", None)
         if isinstance(blueprint, APIBlueprint):
             app.register_blueprint(blueprint)
+    for kind in stores.events.unreachable:
+        app.register_error_handler(kind, _problems.unreachable)
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=settings.proxies)  # type: ignore[method-assign]
     if settings.scheduler:

@@ -34,6 +34,7 @@ NOON = dt.datetime(2026, 11, 1, 12, tzinfo=dt.UTC)
 SECRET = "a secret key for tests only"
 
 pytest_plugins = [
+    "tests.fixtures.clickhouse",
     "tests.fixtures.postgres",
     "tests.fixtures.server",
     "tests.fixtures.sandbox",

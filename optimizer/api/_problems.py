@@ -70,6 +70,13 @@ def install(app: APIFlask) -> None:
     app.error_processor(on_framework)
 
 
+def unreachable(error: Exception) -> Response:
+    """Answer for an event store that cannot be asked now."""
+    log.error("event_store_unreachable", kind=type(error).__name__)
+    detail = "The event store cannot be reached or did not answer. Nothing was changed; try again."
+    return problem(503, "Busy", detail, (), {"Retry-After": "5"})
+
+
 def _on_own(error: errors.OptimizerError) -> Response:
     for kind, (status, title) in STATUSES.items():
         if isinstance(error, kind):

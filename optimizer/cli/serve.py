@@ -7,24 +7,16 @@ requests, writes out what was acknowledged and releases its jobs.
 
 from __future__ import annotations
 
-import gc
-import os
-import socket
-from pathlib import Path
 from typing import Any
 
 import click
-from gunicorn.app.base import BaseApplication
 from rich.console import Console
 
 from optimizer.cli._lock import data_folder_lock
 from optimizer.cli._logging import configure_logging
 from optimizer.cli._options import data_dir_option
+from optimizer.cli._server import Server, address, announce, listen
 from optimizer.settings import Settings, load
-
-GRACEFUL_SECONDS = 30
-KEEP_ALIVE_SECONDS = 15
-GARBAGE_THRESHOLDS = (100_000, 20, 100)
 
 
 @click.command()
@@ -44,63 +36,16 @@ def command(**flags: Any) -> None:  # noqa: ANN401 - click hands over the declar
     """
     settings = load(flags)
     configure_logging(settings.log_level)
-    listener = _listen(settings)
-    url = f"http://{_shown_host(settings.host)}:{listener.getsockname()[1]}"
+    listener = listen(settings)
+    url = address(settings, listener)
     with data_folder_lock(settings.data_dir, url):
-        key = _first_start(settings)
-        _announce(settings, url, key)
-        _Server(settings, listener).run()
+        key = first_start(settings)
+        announce(settings, url, key)
+        Server(settings, listener).run()
 
 
-class _Server(BaseApplication):  # type: ignore[misc] # gunicorn carries no types
-    """Gunicorn with our settings, without any file of its own."""
-
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        self._settings = settings
-        self._listener = listener
-        super().__init__()
-
-    def load_config(self) -> None:
-        options = {
-            "bind": f"fd://{self._listener.fileno()}",
-            "workers": 1,
-            "worker_class": "gthread",
-            "threads": self._settings.threads,
-            "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - heartbeats stay off disk
-            "graceful_timeout": GRACEFUL_SECONDS,
-            "timeout": 120,
-            "keepalive": KEEP_ALIVE_SECONDS,
-            "loglevel": self._settings.log_level,
-            "limit_request_line": 8190,
-            "control_socket_disable": True,
-            "post_worker_init": _say_ready,
-            "worker_exit": _close,
-        }
-        for name, value in options.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Any:  # noqa: ANN401 - gunicorn's signature
-        from optimizer.app import create_app  # noqa: PLC0415 - opened after the fork, and imported only when needed
-
-        return create_app(self._settings)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError as error:
-        raise click.ClickException(
-            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another --port."
-        ) from None
-    listener.listen(2048)
-    listener.set_inheritable(True)
-    return listener
-
-
-def _first_start(settings: Settings) -> str | None:
+def first_start(settings: Settings) -> str | None:
+    """Prepare the control plane; return the first admin key if it was made just now."""
     from optimizer.app import prepare_control  # noqa: PLC0415 - after the lock was taken
     from optimizer.catalog.keys import create_key, list_keys  # noqa: PLC0415
     from optimizer.catalog.projects import ensure_default_project  # noqa: PLC0415
@@ -120,44 +65,3 @@ def _first_start(settings: Settings) -> str | None:
             _, key = create_key(session, project_id, "admin", "first key", now=utc_now())
     control.close()
     return key
-
-
-def _announce(settings: Settings, url: str, key: str | None) -> None:
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(f"[bold]optimizer[/] at [link={url}]{url}[/]")
-    console.print(f"  docs     {url}/docs")
-    console.print(f"  data     {settings.data_dir.resolve()}")
-    console.print(f"  control  {_without_password(settings.control_url)}")
-    console.print(f"  events   {_without_password(settings.event_store_url)}")
-    if key:
-        console.print(f"  admin key of the project `default`, shown this once:\n  [bold]{key}[/]")
-    if not settings.listens_on_loopback:
-        console.print("  [yellow]note[/] listening beyond this machine without TLS: put a TLS proxy in front.")
-
-
-def _without_password(url: str) -> str:
-    from sqlalchemy.engine import make_url  # noqa: PLC0415 - already loaded by the control plane
-
-    return make_url(url).render_as_string(hide_password=True)
-
-
-def _shown_host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _say_ready(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker
-    # A batch is thousands of short-lived objects, and the collector would walk all of them again and again: a quarter
-    # of the time an event takes. What lives as long as the process is left out of its walks.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
-    worker.log.info("ready (worker %s)", os.getpid())
-
-
-def _close(server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn's objects
-    del server
-    app = getattr(worker, "wsgi", None)
-    if app is not None:
-        from optimizer.app import close_app  # noqa: PLC0415
-
-        close_app(app)

@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 
 from optimizer.core.stats.comparison import Arm
 from optimizer.core.stats.moments import Moments
-from optimizer.storage.events import EventStore, has_properties, naive_utc
+from optimizer.storage.events import EventStore, naive_utc
 from optimizer.storage.tables import Experiment, Metric
 
 UNIT_COLUMNS = {"user": "unit_id", "anonymous": "anonymous_id"}
@@ -88,14 +88,14 @@ def _per_unit(
 ) -> ir.Table:
     people = _people(store, project_id, experiment, until=as_of)
     keys: Sequence[str] = [variant["key"] for variant in experiment.variants]
-    people = people.filter(~people.mixed, people.variant.isin(keys))
+    people = people.filter(people.mixed == 0, people.variant.isin(keys))
     end = min(as_of, experiment.stopped_at) if experiment.stopped_at else as_of
     window = None if metric.window_hours is None else _seconds(metric.window_hours)
     if window is not None:
         people = people.filter(people["first"] + window <= _literal(as_of))
     events = store.events(project_id)
     column = UNIT_COLUMNS[experiment.unit]
-    matching = events.filter(events.name == metric.event, has_properties(events, metric.where))
+    matching = events.filter(events.name == metric.event, store.has_properties(events, metric.where))
     matching = matching.select(unit=matching[column], at="timestamp", value="value")
     seen = people.inner_join(matching, "unit").filter(lambda t: t["at"] >= t["first"])
     seen = seen.filter(lambda t: t["at"] <= (t["first"] + window if window is not None else _literal(end)))
@@ -114,7 +114,9 @@ def _people(store: EventStore, project_id: int, experiment: Experiment, *, until
     shown = shown.mutate(unit=shown[UNIT_COLUMNS[experiment.unit]])
     named = shown.filter(shown.unit.notnull(), shown.unit != "")
     return named.group_by("unit").agg(
-        variant=named.variant.min(), mixed=named.variant.min() != named.variant.max(), first=named.timestamp.min()
+        variant=named.variant.min(),
+        mixed=(named.variant.min() != named.variant.max()).cast("int8"),
+        first=named.timestamp.min(),
     )
 
 

@@ -22,7 +22,6 @@ from optimizer.storage.events import EventStore, as_utc, naive_utc
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import DeliveryRecord, FeedbackCursor, SignalRule
 
-OVERLAP = 10_000  # sequences read again, for writers whose commits become visible out of order
 CHUNK = 5_000
 ROWS_A_STATEMENT = 500
 WEEK = dt.timedelta(days=7)
@@ -49,18 +48,20 @@ def enqueue(stores: Stores, project_id: int, values: Values, *, now: dt.datetime
         How many deliveries were made.
     """
     made = 0
+    late = stores.events.overlap  # read again once a scan: commits of other writers may have become visible since
     while True:
         with stores.control.session() as session:
             rules = list_rules(session, project_id, enabled_only=True)
             cursor = session.get(FeedbackCursor, project_id) or FeedbackCursor(project_id=project_id)
             last = last_sequence(stores.events, project_id)
-            if cursor.sequence >= last:
+            if cursor.sequence >= last and not late:
                 return made
-            upto = min(last, cursor.sequence + CHUNK) if rules else last
-            rows = _events(stores.events, project_id, rules, max(0, cursor.sequence - OVERLAP), upto)
+            after = max(0, cursor.sequence - late)
+            upto = _end_of_chunk(stores.events, project_id, after, cursor.sequence, last) if rules else last
+            rows = _events(stores.events, project_id, rules, after, upto)
             weekly = weekly_counts(stores.events, project_id, {rule.event for rule in rules}, now=now)
             made += _insert(session, project_id, rules, rows, weekly, values, now)
-            cursor.sequence = upto
+            cursor.sequence, late = upto, 0
             session.add(cursor)
 
 
@@ -92,6 +93,12 @@ def weekly_counts(store: EventStore, project_id: int, names: set[str], *, now: d
     recent = events.filter(events.name.isin(sorted(names)), events.timestamp >= naive_utc(now - WEEK))
     counted = recent.group_by("name").agg(n=recent.count()).to_pyarrow().to_pylist()
     return {row["name"]: row["n"] for row in counted}
+
+
+def _end_of_chunk(store: EventStore, project_id: int, after: int, cursor: int, last: int) -> int:
+    events = store.events(project_id)
+    further = events.filter(events.sequence > max(after, cursor)).select("sequence").order_by("sequence").limit(CHUNK)
+    return int(further.sequence.max().to_pyarrow().as_py() or max(cursor, last))
 
 
 def _events(

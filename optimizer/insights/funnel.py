@@ -111,7 +111,7 @@ def _events(stores: Stores, project_id: int, request: FunnelRequest) -> ir.Table
     if request.by in COLUMNS:
         segment = events[request.by]
     elif request.by is not None:
-        segment = events.properties.cast("json")[request.by].str
+        segment = stores.events.text_property(events, request.by)
     return events.select("unit_id", "name", "timestamp", "sequence", segment=segment.fill_null("(none)"))
 
 
@@ -129,7 +129,8 @@ def _chains(events: ir.Table, steps: Sequence[str], request: FunnelRequest) -> i
     chain = starts.group_by(["unit_id", "timestamp"]).agg(segment=starts.segment.min()).rename(t0="timestamp")
     if request.window_hours is None:
         window = ibis.window(group_by="unit_id", order_by=chain.t0)
-        chain = chain.mutate(first=ibis.row_number().over(window)).filter(lambda t: t.first == 0).drop("first")
+        chain = chain.mutate(first=ibis.row_number().over(window)).filter(lambda t: t.first == 0)
+        chain = chain.select("unit_id", "t0", "segment")
     for place, step in enumerate(steps[1:], 1):
         after = "t0" if request.order == "any" else f"t{place - 1}"
         done = events.filter(events.name == step).select("unit_id", at="timestamp")
@@ -141,7 +142,7 @@ def _chains(events: ir.Table, steps: Sequence[str], request: FunnelRequest) -> i
         together = chain.left_join(reached, keys)
         chain = together.select(*chain.columns, f"t{place}")
         if place > 1:  # any order: a later step without an earlier one is not reached
-            held = chain[f"t{place - 1}"].notnull().ifelse(chain[f"t{place}"], ibis.null("timestamp"))
+            held = chain[f"t{place - 1}"].notnull().ifelse(chain[f"t{place}"], ibis.null("timestamp(6)"))
             chain = chain.mutate(**{f"t{place}": held})
     return chain
 
@@ -158,7 +159,7 @@ def _strict_chains(events: ir.Table, steps: Sequence[str], request: FunnelReques
         fits &= starts[f"n{place}"] == step
         if request.window_hours is not None:
             fits &= starts[f"a{place}"] <= starts.timestamp + _hours(request.window_hours)
-        reached[f"t{place}"] = fits.ifelse(starts[f"a{place}"], ibis.null("timestamp"))
+        reached[f"t{place}"] = fits.ifelse(starts[f"a{place}"], ibis.null("timestamp(6)"))
     return starts.select("unit_id", "segment", t0="timestamp", **reached)
 
 

@@ -14,7 +14,7 @@ import ibis.expr.types as ir
 
 from optimizer.core.rules import Clause, Rule, clauses
 from optimizer.feedback.permission import newest_consent
-from optimizer.storage.events import EventStore, as_utc, has_properties, naive_utc
+from optimizer.storage.events import EventStore, as_utc, naive_utc
 
 NEEDED_CONSENT: Mapping[str, tuple[str, ...]] = {"email": ("email",), "ads": ("ad_user_data", "ad_personalization")}
 MAXIMUM_ITEMS = 50
@@ -53,14 +53,19 @@ def candidates(store: EventStore, project_id: int, rule: Rule, purpose: str, *, 
     """
     events = store.events(project_id)
     events = events.filter(events.unit_id != "", events.timestamp <= naive_utc(now))
-    marked = events.mutate(**{f"is{one.place}": _matches(events, one, now) for one in clauses(rule)})
+    marked = events.mutate(**{f"is{one.place}": _matches(store, events, one, now) for one in clauses(rule)})
     fitting = _fitting(marked, rule)
-    people = fitting.left_join(_products(marked, rule), "unit_id").drop("unit_id_right")
+    people = _beside(fitting, _products(store, marked, rule))
     for signal in NEEDED_CONSENT[purpose]:
         said = newest_consent(events, signal).rename({f"may_{signal}": "said"})
-        people = people.left_join(said, "unit_id").drop("unit_id_right")
+        people = _beside(people, said)
     rows = people.order_by("unit_id").to_pyarrow().to_pylist()
     return [_candidate(row, purpose) for row in rows]
+
+
+def _beside(people: ir.Table, facts: ir.Table) -> ir.Table:
+    joined = people.left_join(facts, "unit_id")
+    return joined.select(*people.columns, *(name for name in facts.columns if name != "unit_id"))
 
 
 def _candidate(row: Mapping[str, Any], purpose: str) -> Candidate:
@@ -69,13 +74,13 @@ def _candidate(row: Mapping[str, Any], purpose: str) -> Candidate:
         user_id=row["user_id"],
         permitted=all(row[f"may_{signal}"] is True for signal in NEEDED_CONSENT[purpose]),
         last_event_at=as_utc(row["last_event_at"]),
-        items=(row["items"] or [])[:MAXIMUM_ITEMS],
+        items=[row[f"item_{place}"] for place in range(MAXIMUM_ITEMS) if row[f"item_{place}"] is not None],
         value=row["value"],
     )
 
 
-def _matches(events: ir.Table, clause: Clause, now: dt.datetime) -> ir.BooleanValue:
-    matches = (events.name == clause.event) & has_properties(events, clause.where)
+def _matches(store: EventStore, events: ir.Table, clause: Clause, now: dt.datetime) -> ir.BooleanValue:
+    matches = (events.name == clause.event) & store.has_properties(events, clause.where)
     if clause.within_days is not None:
         matches &= events.timestamp > ibis.literal(naive_utc(now - dt.timedelta(days=clause.within_days)))
     return matches
@@ -106,12 +111,17 @@ def _holds(units: ir.Table, rule: Rule) -> ir.BooleanValue:
     return begun.notnull() & (own.isnull() | (own < begun).fill_null(False))  # noqa: FBT003 - Ibis' own signature
 
 
-def _products(marked: ir.Table, rule: Rule) -> ir.Table:
+def _products(store: EventStore, marked: ir.Table, rule: Rule) -> ir.Table:
     did = [marked[f"is{one.place}"] for one in clauses(rule) if not one.negated]
     matching = marked.filter(reduce(or_, did) if did else ibis.literal(value=False))
-    named = matching.mutate(item=matching.properties.cast("json")["item_id"].str)
+    named = matching.mutate(item=store.text_property(matching, "item_id"))
     worth = named.group_by("unit_id").agg(value=named.value.sum())
     newest = named.filter(named.item.notnull()).group_by("unit_id", "item").agg(at=named.timestamp.max())
-    items = newest.group_by("unit_id").agg(items=newest.item.collect(order_by=(ibis.desc("at"), "item")))
+    window = ibis.window(group_by="unit_id", order_by=[newest["at"].desc(), newest.item])
+    placed = newest.mutate(place=ibis.row_number().over(window))
+    # One column a place: ClickHouse collects no ordered list through Ibis.
+    items = placed.group_by("unit_id").agg(
+        **{f"item_{place}": placed.item.max(where=placed.place == place) for place in range(MAXIMUM_ITEMS)}
+    )
     joined = worth.left_join(items, "unit_id")
-    return joined.select("unit_id", "value", "items")
+    return joined.select("unit_id", "value", *(f"item_{place}" for place in range(MAXIMUM_ITEMS)))

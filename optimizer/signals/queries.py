@@ -91,7 +91,7 @@ def per_event(
     events = _known(store, project_id)
     events = events.filter(events.name != cohort.goal).select("unit_id", "name", "timestamp")
     marked = _marked(people, landmark).left_join(_goal_values(store, project_id, cohort, people, landmark), "unit_id")
-    marked = marked.drop("unit_id_right") if "unit_id_right" in marked.columns else marked
+    marked = marked.select([name for name in marked.columns if name != "unit_id_right"])
     seen = marked.inner_join(events, "unit_id").filter(lambda t: t.timestamp <= t.first + _interval(cohort.window))
     did = seen.group_by(["segment", "unit_id", "name"]).agg(
         first_done=seen.timestamp.min(),

@@ -10,12 +10,15 @@ import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
 _TIME = pa.timestamp("us")
+# Where several processes write, a sequence is microseconds since 1970 times this, plus the writer's own number.
+WRITERS = 1_024
 
 EVENT_SCHEMA = pa.schema(
     [
@@ -100,6 +103,9 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "links": LINK_SCHEMA,
     "counts": COUNT_SCHEMA,
 }
+# Columns of the events that readers see. Listed and selected, never dropped: ClickHouse cannot resolve a later column
+# behind `* EXCEPT`.
+SHOWN = [name for name in EVENT_SCHEMA.names if name not in {"project_id", "bot"}]
 # Tables whose rows are deduplicated, and the column that holds the row's own id.
 ID_COLUMN: Mapping[str, str] = {"events": "event_id", "exposures": "exposure_id", "links": "from_unit"}
 
@@ -118,7 +124,17 @@ class StoredIds:
 
 
 class EventStore(ABC):
-    """One event engine. Thread-safe: every thread gets a connection of its own."""
+    """One event engine. Thread-safe: every thread gets a connection of its own.
+
+    Attributes:
+        several_writers: Other processes may write too, so sequences must be told apart and become visible late.
+        overlap: How far back in sequences a scan must read again, for commits that became visible out of order.
+        unreachable: What its driver raises when the engine cannot be asked.
+    """
+
+    several_writers: ClassVar[bool] = False
+    overlap: ClassVar[int] = 0
+    unreachable: ClassVar[tuple[type[Exception], ...]] = ()
 
     @abstractmethod
     def append(self, batches: Mapping[str, pa.Table]) -> None:
@@ -152,12 +168,12 @@ class EventStore(ABC):
     def events(self, project_id: int) -> ir.Table:
         """Return one project's events (columns of `EVENT_SCHEMA`), those of bots left out, visitors made users."""
         found = self._stitched("events", project_id)
-        return found.filter(~found.bot.fill_null(False)).drop("bot")  # noqa: FBT003 - Ibis' own signature
+        return found.filter(~found.bot.fill_null(False)).select(SHOWN)  # noqa: FBT003 - Ibis' own signature
 
     def set_aside(self, project_id: int) -> ir.Table:
         """Return one project's events that were judged to be of bots."""
         found = self._of_project("events", project_id)
-        return found.filter(found.bot).drop("bot")
+        return found.filter(found.bot).select(SHOWN)
 
     def exposures(self, project_id: int) -> ir.Table:
         """Return one project's exposures (columns of `EXPOSURE_SCHEMA`), visitors made users."""
@@ -166,6 +182,33 @@ class EventStore(ABC):
     def counts(self, project_id: int) -> ir.Table:
         """Return one project's daily counts (columns of `COUNT_SCHEMA`), the newest of each key."""
         return self._of_project("counts", project_id)
+
+    def text_property(self, events: ir.Table, name: str) -> ir.StringValue:
+        """Return a property where it is a text, else null."""
+        text: ir.StringValue = events.properties.cast("json")[name].str
+        return text
+
+    def has_properties(self, events: ir.Table, wanted: Mapping[str, str | float | bool]) -> ir.BooleanValue:
+        """Return whether each event carries all of these properties with these values, types included.
+
+        Args:
+            events: Rows with the column `properties`.
+            wanted: Property name to value; numbers compare as numbers.
+        """
+        holds: ir.BooleanValue = ibis.literal(value=True)
+        for name, value in wanted.items():
+            holds &= self._has_property(events, name, value).fill_null(False)  # noqa: FBT003 - Ibis' own signature
+        return holds
+
+    def _has_property(self, events: ir.Table, name: str, value: str | float | bool) -> ir.BooleanValue:
+        found = events.properties.cast("json")[name]
+        if isinstance(value, bool):
+            same = found.bool == value
+        elif isinstance(value, str):
+            same = found.str == value
+        else:
+            same = found.float == float(value)
+        return same
 
     def _stitched(self, name: str, project_id: int) -> ir.Table:
         rows = self._of_project(name, project_id)
@@ -177,32 +220,11 @@ class EventStore(ABC):
         known = known.select("from_unit", stitched_to=ibis.coalesce(known.last, known.to_unit))
         joined = rows.left_join(known, rows.unit_id == known.from_unit)
         unit = ibis.coalesce(joined.stitched_to, joined.unit_id)
-        return joined.mutate(unit_id=unit).drop("from_unit", "stitched_to")
+        return joined.mutate(unit_id=unit).select(rows.columns)
 
     def _of_project(self, name: str, project_id: int) -> ir.Table:
         table = self.table(name)
-        return table.filter(table.project_id == project_id).drop("project_id")
-
-
-def has_properties(events: ir.Table, wanted: Mapping[str, str | float | bool]) -> ir.BooleanValue:
-    """Return whether each event carries all of these properties with these values, types included.
-
-    Args:
-        events: Rows with the column `properties`.
-        wanted: Property name to value; numbers compare as numbers.
-    """
-    holds: ir.BooleanValue = ibis.literal(value=True)
-    parsed = events.properties.cast("json")
-    for name, value in wanted.items():
-        found = parsed[name]
-        if isinstance(value, bool):
-            same = found.bool == value
-        elif isinstance(value, str):
-            same = found.str == value
-        else:
-            same = found.float == float(value)
-        holds &= same.fill_null(False)  # noqa: FBT003 - Ibis' own signature
-    return holds
+        return table.filter(table.project_id == project_id).select(SCHEMAS[name].names[1:])
 
 
 def naive_utc(moment: dt.datetime) -> dt.datetime:

@@ -1,4 +1,4 @@
-"""Opens the event engine that a URL names; engines are found, not listed."""
+"""Opens the event engine that a URL names."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from optimizer.storage.events import EventStore
 
 
 def open_event_store(url: str) -> EventStore:
-    """Open the store behind ``duckdb:///path`` (three slashes before a relative path, four before an absolute one).
+    """Open the store behind a URL.
+
+    ``duckdb:///path`` (three slashes before a relative path, four before an absolute one), or
+    ``clickhouse://user:password@host:8123/database``.
 
     Raises:
         ConfigurationError: The scheme is unknown, or the store cannot be opened.
     """
     scheme = urlsplit(url).scheme
-    if scheme != "duckdb":
-        raise ConfigurationError("events_url must begin with duckdb:///.")
-    from optimizer.storage.engines.duckdb import DuckDBEventStore  # noqa: PLC0415 - loaded when used: start-up time
+    if scheme == "duckdb":
+        from optimizer.storage.engines.duckdb import DuckDBEventStore  # noqa: PLC0415 - loaded when used: start-up time
 
-    return DuckDBEventStore(url.removeprefix("duckdb:///"))
+        return DuckDBEventStore(url.removeprefix("duckdb:///"))
+    if scheme == "clickhouse":
+        from optimizer.storage.engines.clickhouse import ClickHouseEventStore  # noqa: PLC0415 - same
+
+        return ClickHouseEventStore(url)
+    raise ConfigurationError("events_url must begin with duckdb:/// or clickhouse://.")

@@ -39,8 +39,16 @@ def events(*rows: dict[str, Any]) -> dict[str, pa.Table]:
     return {"events": pa.Table.from_pylist(list(rows), schema=EVENT_SCHEMA)}
 
 
-def test_rows_survive_closing_and_stay_in_their_project(tmp_path: Path) -> None:
-    url = f"duckdb:///{tmp_path / 'e.duckdb'}"
+@pytest.fixture(params=["duckdb", pytest.param("clickhouse", marks=pytest.mark.xdist_group("clickhouse"))])
+def engine_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "duckdb":
+        return f"duckdb:///{tmp_path / 'e.duckdb'}"
+    url: str = request.getfixturevalue("clickhouse_url")
+    return url
+
+
+def test_rows_survive_closing_and_stay_in_their_project(engine_url: str) -> None:
+    url = engine_url
     store = open_event_store(url)
     store.append(events(event(1), event(2), event(3, project_id=2)))
     store.close()
@@ -56,8 +64,8 @@ def test_rows_survive_closing_and_stay_in_their_project(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_count_with_a_stored_key_replaces_it(tmp_path: Path) -> None:
-    store = open_event_store(f"duckdb:///{tmp_path / 'e.duckdb'}")
+def test_a_count_with_a_stored_key_replaces_it(engine_url: str) -> None:
+    store = open_event_store(engine_url)
     key = {"project_id": 1, "system": "s", "date": dt.date(2026, 11, 1), "name": "visit", "dimensions": "{}"}
     for number, visitors in enumerate((10, 12)):
         row = {**key, "experiment": "", "variant": "", "visitors": visitors, "sequence": number, "occurrences": 1}
@@ -78,8 +86,8 @@ def test_a_batch_that_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> None
     store.close()
 
 
-def test_readers_in_other_threads_see_every_finished_commit(tmp_path: Path) -> None:
-    store = open_event_store(f"duckdb:///{tmp_path / 'e.duckdb'}")
+def test_readers_in_other_threads_see_every_finished_commit(engine_url: str) -> None:
+    store = open_event_store(engine_url)
     done = threading.Event()
 
     def read() -> list[int]:
