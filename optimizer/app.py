@@ -7,6 +7,7 @@ together, `close_app` takes them apart in the order that loses nothing.
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from optimizer.ingest.catalog_views import CatalogViews
 from optimizer.ingest.collector import Collector
 from optimizer.ingest.event import BatchAnswer
 from optimizer.ingest.identity import CookielessIdentity
+from optimizer.ingest.quality import RejectionTally
 from optimizer.ingest.service import Ingest, Origin
 from optimizer.jobs.schedule import Schedule
 from optimizer.settings import Settings
@@ -112,6 +114,7 @@ def open_ingest(settings: Settings, project: str) -> Iterator[Callable[[Sequence
         yield lambda items: ingest.take_events(project_id, items, Origin(utc_now()))
     finally:
         collector.close()
+        ingest.tally.flush()
         stores.events.close()
         stores.control.close()
 
@@ -138,7 +141,7 @@ def create_app(
         static_folder=None,  # type: ignore[arg-type] # Flask takes None for "no static files"; APIFlask's hint does not
     )
     keys, sites = OpenedKeys(stores.control), Sites(stores.control)
-    app.extensions[EXTENSION] = Services(settings, stores, ingest, keys, sites, clock, schedule)
+    app.extensions[EXTENSION] = Services(settings, stores, ingest, keys, sites, clock, schedule, threading.Event())
     _bodies.install()
     _problems.install(app)
     _documentation.install(app)
@@ -162,14 +165,16 @@ def create_app(
 def _pipeline(settings: Settings, stores: Stores) -> tuple[Collector, Ingest]:
     collector = Collector(stores, queue_rows=settings.queue_events, timeout_seconds=settings.commit_timeout_seconds)
     cookieless = CookielessIdentity(stores.control, stores.cipher)
-    return collector, Ingest(collector, CatalogViews(stores.control), cookieless)
+    return collector, Ingest(collector, CatalogViews(stores.control), cookieless, RejectionTally(stores.control))
 
 
 def close_app(app: APIFlask) -> None:
     """Stop the schedule, write out every acknowledged event, close the stores."""
     parts: Services = app.extensions[EXTENSION]
+    parts.stopping.set()
     parts.schedule.stop(DRAIN_SECONDS)
     parts.ingest.collector.close()
+    parts.ingest.tally.flush()
     parts.stores.events.close()
     parts.stores.control.close()
     log.info("closed")

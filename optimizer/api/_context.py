@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -41,6 +42,7 @@ class Services:
         sites: What trackers without a key may send to.
         clock: The current time, aware UTC; tests inject their own.
         schedule: Runs jobs on their slots and on request.
+        stopping: Set when answers that go on for long must end.
     """
 
     settings: Settings
@@ -50,6 +52,7 @@ class Services:
     sites: Sites
     clock: Callable[[], dt.datetime]
     schedule: JobRunner
+    stopping: threading.Event
 
 
 def services() -> Services:

@@ -14,6 +14,7 @@ from optimizer.catalog.definitions import (
     list_definitions,
     put_definition,
 )
+from optimizer.ingest.quality import QualityAnswer, QualityRequest, quality
 
 blueprint = APIBlueprint("catalog", __name__, tag="Catalog")
 
@@ -33,6 +34,20 @@ def read_catalog() -> CatalogAnswer:
     """List every known event name."""
     with services().stores.control.reading() as session:
         return CatalogAnswer(data=list_definitions(session, project_id()))
+
+
+@blueprint.get("/v1/catalog/quality")
+@requires("read")
+@blueprint.input(QualityRequest, location="query", arg_name="query")
+@blueprint.output(QualityAnswer)
+@blueprint.doc(
+    summary="Count what is wrong with the data, per event name",
+    description="Missing and wrong properties, merged spellings, unknown names, and what was rejected.",
+)
+def read_quality(query: QualityRequest) -> QualityAnswer:
+    """Count reservations and rejections."""
+    services().ingest.tally.flush()
+    return quality(services().stores, project_id(), query.days, now=now())
 
 
 @blueprint.get("/v1/catalog/events/<name>")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,21 @@ def _say_ready(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
+    _end_streams_first(worker)
     worker.log.info("ready (worker %s)", os.getpid())
+
+
+def _end_streams_first(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker
+    # A stream would hold its thread, and with it the stop, until gunicorn's patience ends.
+    from optimizer.api._context import EXTENSION  # noqa: PLC0415 - already loaded by the application
+
+    stopping = worker.wsgi.extensions[EXTENSION].stopping
+
+    def stop(number: int, frame: Any) -> None:  # noqa: ANN401 - the signal module's signature
+        stopping.set()
+        worker.handle_exit(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def _close(server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn's objects

@@ -66,18 +66,28 @@ class RecentEvent(BaseModel):
     country: str | None
     properties: dict[str, Any]
     consent: dict[str, bool | None]
+    unit: str = Field(description="Whose it is: u:user, a:anonymous, c:cookieless; empty without analytics consent.")
+    verdict: str = Field(description="`accepted`, or `set_aside` for a bot.")
+    warnings: list[str] = Field(description="Codes of the reservations it was stored with.")
 
 
 def recent_events(
-    store: EventStore, project_id: int, wanted: RecentFilter, *, before: int | None, limit: int
+    store: EventStore,
+    project_id: int,
+    wanted: RecentFilter,
+    *,
+    before: int | None = None,
+    after: int | None = None,
+    limit: int,
 ) -> list[RecentEvent]:
-    """Read events, newest first.
+    """Read events, newest first; with `after`, oldest first.
 
     Args:
         store: The event plane.
         project_id: Whose events.
         wanted: Which.
         before: Only those stored before this sequence.
+        after: Only those stored after this sequence.
         limit: How many at most.
     """
     events = store.set_aside(project_id) if wanted.bots else store.events(project_id)
@@ -88,13 +98,18 @@ def recent_events(
         events = events.filter(events.unit_id.isin(units) | (events.anonymous_id == wanted.unit))
     if before is not None:
         events = events.filter(events.sequence < before)
+    if after is not None:
+        events = events.filter(events.sequence > after)
+    order = ibis.desc("sequence") if after is None else ibis.asc("sequence")
     consents = {f"consent_{signal}": events[f"consent_{signal}"] for signal in CONSENT}
-    shown = events.select(*COLUMNS, **consents).order_by(ibis.desc("sequence")).limit(limit)
-    return [_shown(row) for row in shown.to_pyarrow().to_pylist()]
+    shown = events.select(*COLUMNS, "unit_id", "warnings", **consents).order_by(order).limit(limit)
+    return [_shown(row, "set_aside" if wanted.bots else "accepted") for row in shown.to_pyarrow().to_pylist()]
 
 
-def _shown(row: dict[str, Any]) -> RecentEvent:
+def _shown(row: dict[str, Any], verdict: str) -> RecentEvent:
     fields = {name: row[name] for name in COLUMNS}
     fields["timestamp"], fields["received_at"] = as_utc(row["timestamp"]), as_utc(row["received_at"])
     fields["properties"] = msgspec.json.decode(row["properties"])
+    fields |= {"unit": row["unit_id"], "verdict": verdict, "warnings": (row["warnings"] or "").split(",")}
+    fields["warnings"] = [code for code in fields["warnings"] if code]
     return RecentEvent(**fields, consent={signal: row[f"consent_{signal}"] for signal in CONSENT})

@@ -15,6 +15,7 @@ from optimizer.ingest.decode import ItemDecoder
 from optimizer.ingest.event import Alias, BatchAnswer, Event, Exposure, Verdict
 from optimizer.ingest.identity import CookielessIdentity
 from optimizer.ingest.prepare import Prepared, Preparer
+from optimizer.ingest.quality import RejectionTally
 
 REMEMBERED_LINKS = 1_000_000
 _EVENTS = ItemDecoder(Event)
@@ -64,12 +65,14 @@ class Ingest:
         collector: The durable writer.
         views: Catalog rules by project.
         cookieless: Ids for visitors who have none.
+        tally: Counts what was rejected.
         linked: Units known to be another one, so that the same link is not written with every event.
     """
 
     collector: Collector
     views: CatalogViews
     cookieless: CookielessIdentity
+    tally: RejectionTally
     linked: set[tuple[int, str]] = field(default_factory=set)
 
     def take(self, project_id: int, decoded: Decoded, origin: Origin) -> BatchAnswer:
@@ -79,6 +82,7 @@ class Ingest:
             BusyError: Nothing was stored; safe to send again.
         """
         prepared = self._prepare(project_id, decoded, origin)
+        self.tally.count(project_id, prepared, now=origin.received_at)
         receipt = self.collector.submit(project_id, prepared, received_at=origin.received_at)
         if prepared.new_names:
             self.views.forget(project_id)

@@ -6,6 +6,7 @@ from optimizer.storage.tables.catalog import (
     EventDefinition,
     EventSpelling,
     MatchDataRecord,
+    Rejection,
 )
 from optimizer.storage.tables.experiments import Experiment, ExperimentLook, Metric
 from optimizer.storage.tables.feedback import (
@@ -41,6 +42,7 @@ __all__ = [
     "Metric",
     "PolicyChoice",
     "Project",
+    "Rejection",
     "Segment",
     "SegmentChange",
     "SegmentMember",

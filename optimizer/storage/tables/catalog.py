@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import JSON, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, LargeBinary, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from optimizer.storage.tables.base import UtcDateTime, utc_now
@@ -40,6 +40,18 @@ class EventSpelling(SQLModel, table=True):
     name: str = Field(max_length=200)
     spelling: str = Field(max_length=400)
     first_seen_at: dt.datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class Rejection(SQLModel, table=True):
+    """How many items of one event name were rejected for one reason on one UTC day."""
+
+    __tablename__ = "rejection"
+
+    project_id: int = Field(foreign_key="project.id", primary_key=True)
+    day: dt.date = Field(primary_key=True)
+    name: str = Field(primary_key=True, max_length=200)
+    code: str = Field(primary_key=True, max_length=64)
+    times: int = Field(default=0, sa_type=BigInteger)
 
 
 class MatchDataRecord(SQLModel, table=True):
