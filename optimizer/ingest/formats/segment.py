@@ -37,6 +37,7 @@ class Call(Struct, rename="camel", omit_defaults=True):
     anonymous_id: str | int | None = None
     previous_id: str | int | None = None
     timestamp: dt.datetime | None = None
+    original_timestamp: dt.datetime | None = None  # RudderStack's word for it
     sent_at: dt.datetime | None = None
     properties: dict[str, Any] | None = None
     traits: dict[str, Any] | None = None
@@ -123,7 +124,8 @@ def decode_batch(
 
 
 def _add(index: int, call: Call, decoded: Decoded, correction: dt.timedelta) -> None:
-    timestamp = call.timestamp + correction if call.timestamp and call.timestamp.tzinfo else None
+    said = call.timestamp or call.original_timestamp
+    timestamp = said + correction if said and said.tzinfo else None
     if call.type == "alias":
         decoded.aliases.append((index, _alias(call, timestamp)))
         return
