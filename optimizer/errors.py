@@ -10,6 +10,7 @@
     ├── GoneError                the caller starts over from the beginning                410
     ├── TooLargeError            the caller sends less at a time                          413
     ├── BusyError                the caller waits `retry_after_seconds` and sends again   503
+    │   └── UnknownOutcomeError  the same, and we look up first what is stored            503
     └── ConfigurationError       the operator corrects a setting and starts again         exit 2
 
 The HTTP statuses are the API layer's reading of these names; nothing below it knows of HTTP.
@@ -92,6 +93,10 @@ class BusyError(OptimizerError):
     def __init__(self, detail: str, retry_after_seconds: int = 1) -> None:
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
+
+
+class UnknownOutcomeError(BusyError):
+    """A commit failed so that it may have happened all the same: whoever repeats it looks up first what is stored."""
 
 
 class ConfigurationError(OptimizerError):

@@ -23,7 +23,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from optimizer.catalog.definitions import record_seen
-from optimizer.errors import BusyError, OptimizerError
+from optimizer.errors import BusyError, OptimizerError, UnknownOutcomeError
 from optimizer.ingest import match_data
 from optimizer.ingest.dedup import Deduplicator
 from optimizer.ingest.prepare import Prepared
@@ -78,6 +78,7 @@ class Collector:
         self._dedup = {table: Deduplicator(stores.events, table) for table in ID_COLUMN}
         counts = stores.events.table("counts").sequence.max().to_pyarrow().as_py() or 0
         self._sequence = max(counts, *(dedup.last_sequence for dedup in self._dedup.values()))
+        self._uncertain = False
         self._slot = secrets.randbelow(WRITERS)
         self._waiting: deque[_Submission] = deque()
         self._waiting_rows = 0
@@ -179,7 +180,23 @@ class Collector:
             self._waiting_rows -= rows
             return group
 
+    def _append(self, batches: dict[str, pa.Table]) -> None:
+        try:
+            self._stores.events.append(batches)
+        except UnknownOutcomeError:
+            self._uncertain = True
+            raise
+
+    def _make_certain(self) -> None:
+        # The last commit may have happened although it failed: its repeat must be recognised.
+        for dedup in self._dedup.values():
+            dedup.reload()
+            self._sequence = max(self._sequence, dedup.last_sequence)
+        self._uncertain = False
+
     def _commit(self, group: list[_Submission]) -> list[Receipt]:
+        if self._uncertain:
+            self._make_certain()
         verdicts = {
             name: dedup.judge([row.identified for submission in group for row in _rows(submission, name)])
             for name, dedup in self._dedup.items()
@@ -191,7 +208,7 @@ class Collector:
         if counts:
             batches["counts"] = self._numbered("counts", counts)
         if batches:
-            self._stores.events.append(batches)
+            self._append(batches)
         for name, rows in fresh.items():
             self._dedup[name].remember([row.identified.id_hash for row in rows])
         return receipts
@@ -227,6 +244,8 @@ class Collector:
     def _refuse(self, group: list[_Submission], error: Exception) -> None:
         log.error("commit_failed", kind=type(error).__name__, rows=sum(submission.rows for submission in group))
         detail = "The store could not commit; nothing of this batch was stored. Send it again."
+        if isinstance(error, BusyError):
+            detail = error.detail
         for submission in group:
             submission.answer.set_exception(BusyError(detail, retry_after_seconds=2))
 

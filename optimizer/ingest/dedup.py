@@ -57,12 +57,17 @@ class Deduplicator:
     def __init__(self, store: EventStore, table: str) -> None:
         self._store = store
         self._table = table
-        stored = store.stored_ids(table)
-        self.last_sequence = stored.last_sequence
-        self._sorted: NDArray[np.int64] = np.sort(
-            np.asarray(stored.id_hashes.to_numpy(zero_copy_only=False), np.int64)
-        )
+        self._sorted: NDArray[np.int64]
         self._recent: set[int] = set()
+        self.last_sequence = 0
+        self.reload()
+
+    def reload(self) -> None:
+        """Read what is stored: at the start, and after a commit whose outcome nobody knows."""
+        stored = self._store.stored_ids(self._table)
+        self.last_sequence = stored.last_sequence
+        self._sorted = np.sort(np.asarray(stored.id_hashes.to_numpy(zero_copy_only=False), np.int64))
+        self._recent.clear()
 
     def judge(self, rows: Sequence[Identified]) -> list[int | None]:
         """Find each row's earlier twin.

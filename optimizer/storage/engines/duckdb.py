@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from optimizer.errors import BusyError, ConfigurationError
+from optimizer.errors import BusyError, ConfigurationError, UnknownOutcomeError
 from optimizer.storage.events import ID_COLUMN, SCHEMAS, EventStore, StoredIds, ibis_schema
 
 DELETE_REPLACED_COUNTS = """
@@ -47,8 +49,13 @@ class DuckDBEventStore(EventStore):
         ConfigurationError: Another process has the file open, or it cannot be read.
     """
 
+    unreachable: ClassVar[tuple[type[Exception], ...]] = (duckdb.FatalException,)
+
     def __init__(self, path: str) -> None:
+        self._path = path
         self._connection = _connect(path)
+        self._opened = 1  # how often; cursors of an earlier time are of no use
+        self._broken = False
         self._local = threading.local()
         self._write_lock = threading.Lock()
         self._writer = self._connection.cursor()  # never Ibis': that one forbids reading a local variable by its name
@@ -64,18 +71,21 @@ class DuckDBEventStore(EventStore):
     def append(self, batches: Mapping[str, pa.Table]) -> None:
         """Write rows in one transaction; DuckDB syncs its log before the commit returns."""
         with self._write_lock:
+            self._reopen_if_broken()
             cursor = self._writer
             try:
                 cursor.begin()
                 for name, rows in batches.items():
                     _insert(cursor, name, rows)
                 cursor.commit()
+            except duckdb.FatalException as error:
+                self._broken = True
+                raise UnknownOutcomeError(f"{_reason(error)} Send the batch again.") from None
             except BaseException as error:
                 _roll_back(cursor)
                 if not isinstance(error, duckdb.Error):
                     raise
-                kind = type(error).__name__
-                raise BusyError(f"The event store could not commit ({kind}); nothing was stored. Retry.") from None
+                raise BusyError(f"{_reason(error)} Nothing of this batch was stored. Send it again.") from None
 
     def stored_ids(self, table: str) -> StoredIds:
         """Read every id hash of a table."""
@@ -100,9 +110,27 @@ class DuckDBEventStore(EventStore):
             self._connection.close()
 
     def _backend(self) -> ibis.backends.duckdb.Backend:
-        if not hasattr(self._local, "backend"):
+        if self._broken:
+            with self._write_lock:
+                self._reopen_if_broken()
+        if getattr(self._local, "opened", 0) != self._opened:
+            self._local.opened = self._opened
             self._local.backend = ibis.duckdb.from_connection(self._connection.cursor())
         return self._local.backend
+
+    def _reopen_if_broken(self) -> None:
+        # After some failures (a log that cannot be removed, say) DuckDB answers nothing until it is opened again.
+        if not self._broken:
+            return
+        with suppress(duckdb.Error):
+            self._connection.close()
+        try:
+            self._connection = _connect(self._path)
+        except ConfigurationError as error:
+            raise BusyError(f"The event store cannot be opened again: {error.detail}") from None
+        self._writer = self._connection.cursor()
+        self._opened += 1
+        self._broken = False
 
 
 def _connect(path: str) -> duckdb.DuckDBPyConnection:
@@ -118,6 +146,12 @@ def _connect(path: str) -> duckdb.DuckDBPyConnection:
                 f"The event store {path} is in use by {who}. "
                 "Talk to that one over HTTP (--url), stop it, or choose another data folder."
             ) from None
+        damaged = re.search(r"Corrupt WAL file: entry at byte position (\d+)", str(error))
+        if damaged:
+            raise ConfigurationError(
+                f"The log {path}.wal is damaged at byte {damaged[1]}; every commit before it is whole and nothing "
+                f"was changed. Copy both files away, then keep what is whole: truncate -s {damaged[1]} {path}.wal"
+            ) from None
         raise ConfigurationError(f"The event store {path} cannot be opened: {error}") from None
     connection.execute("SET TimeZone = 'UTC'")
     return connection
@@ -131,8 +165,17 @@ def _insert(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> Non
     del incoming_rows
 
 
+def _reason(error: duckdb.Error) -> str:
+    said = str(error)
+    if "No space left" in said or "File too large" in said:
+        return "The disk of the data folder is full: make room, and events are taken again."
+    if "Permission denied" in said or "Read-only" in said:
+        return "The data folder cannot be written: give the service's user write access, and events are taken again."
+    return f"The event store could not commit ({type(error).__name__})."
+
+
 def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
     try:
         cursor.rollback()
-    except duckdb.TransactionException:
+    except duckdb.Error:
         return  # the failed statement already ended the transaction
