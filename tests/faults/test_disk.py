@@ -144,7 +144,8 @@ def test_a_folder_that_turns_read_only_refuses_and_recovers() -> None:
         Path(made).chmod(0o755)
         folder = Path(made) / "data"
         folder.mkdir()
-        script = f"from tests.faults.test_disk import write_while_the_folder_changes as go; go({str(folder)!r})"
+        name = write_while_the_folder_changes.__name__
+        script = f"from tests.faults.test_disk import {name} as go; go({str(folder)!r})"
         ran = subprocess.run(
             [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
         )
