@@ -95,12 +95,15 @@ def open_stores(settings: Settings) -> Stores:
 
 
 @contextmanager
-def open_ingest(settings: Settings, project: str) -> Iterator[Callable[[Sequence[Raw]], BatchAnswer]]:
+def open_ingest(
+    settings: Settings, project: str, system: str | None = None
+) -> Iterator[Callable[[Sequence[Raw]], BatchAnswer]]:
     """Open the ingest pipeline without a web service, for imports; everything taken is on disk when it answers.
 
     Args:
         settings: Frozen settings.
         project: Key of the project.
+        system: Take daily counts of this tool instead of events.
 
     Raises:
         NotFoundError: There is no such project.
@@ -111,7 +114,10 @@ def open_ingest(settings: Settings, project: str) -> Iterator[Callable[[Sequence
     try:
         with stores.control.reading() as session:
             project_id = find_project(session, project).id or 0
-        yield lambda items: ingest.take_events(project_id, items, Origin(utc_now()))
+        if system is None:
+            yield lambda items: ingest.take_events(project_id, items, Origin(utc_now()))
+        else:
+            yield lambda items: ingest.take_counts(project_id, system, items, Origin(utc_now()))
     finally:
         collector.close()
         ingest.tally.flush()

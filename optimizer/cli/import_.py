@@ -17,12 +17,12 @@ import requests
 from msgspec import Raw
 from requests.adapters import HTTPAdapter
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from urllib3 import Retry
 
 from optimizer.cli._lock import data_folder_lock
 from optimizer.cli._options import data_dir_option
-from optimizer.ingest.files import EventFile
+from optimizer.ingest.files import EventFile, Piece, presets
 from optimizer.settings import load
 
 IN_FLIGHT = 2
@@ -34,13 +34,20 @@ Send = Callable[[list[Raw]], Verdicts]
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--preset", type=click.Choice(sorted(presets())), help="The tool whose export FILE is.")
 @click.option("--map", "mapped", multiple=True, metavar="COLUMN=FIELD", help="Read a column as one of our fields.")
 @data_dir_option
 @click.option("--project", default="default", show_default=True, help="Key of the project (without --url).")
 @click.option("--url", help="Send to a running service instead.")
 @click.option("--key", envvar="OPTIMIZER_KEY", help="Key with the scope `ingest`, for --url [env: OPTIMIZER_KEY].")
 def command(  # noqa: PLR0917 - click hands over the declared options
-    file: Path, mapped: tuple[str, ...], data_dir: Path | None, project: str, url: str | None, key: str | None
+    file: Path,
+    preset: str | None,
+    mapped: tuple[str, ...],
+    data_dir: Path | None,
+    project: str,
+    url: str | None,
+    key: str | None,
 ) -> None:
     r"""Import events from FILE: CSV, JSON Lines (.jsonl) or Parquet.
 
@@ -53,56 +60,71 @@ def command(  # noqa: PLR0917 - click hands over the declared options
     Examples:
       optimizer import shop.csv
       optimizer import shop.csv --map action=name --map who=user_id
+      optimizer import bigquery.jsonl --preset ga4          a row an event
+      optimizer import visits.jsonl --preset matomo         a row a visit, with its actions
+      optimizer import imported_visitors.csv --preset plausible      daily counts
       optimizer import history.parquet --url http://127.0.0.1:8000 --key opt_…
     """
-    events = EventFile.of(file, dict(_pair(one) for one in mapped))
-    with _sender(data_dir, project, url, key) as send:
+    events = EventFile.of(file, dict(_pair(one) for one in mapped), preset)
+    with _sender(data_dir, project, url, key, events.system) as send:
         totals = _import(events, send)
     console = Console(stderr=True, highlight=False)
     rejected = (
         f", rejected {totals['rejected']:,} (see {_beside(file, 'rejected.jsonl')})" if totals["rejected"] else ""
     )
-    console.print(f"Imported {totals['accepted']:,} events, {totals['duplicates']:,} were there already{rejected}.")
+    what = "daily counts" if events.system else "events"
+    said = f"Imported {totals['accepted']:,} {what}, {totals['duplicates']:,} were there already{rejected}."
+    console.print(said, soft_wrap=True)
 
 
 def _import(events: EventFile, send: Send) -> dict[str, int]:
     totals = {"accepted": 0, "duplicates": 0, "rejected": 0}
     marker, rejected = _beside(events.path, "import.json"), _beside(events.path, "rejected.jsonl")
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress, rejected.open("ab") as refused:
-        task = progress.add_task(f"Importing {events.path.name}", total=None)
-        for first, rows, answer in _answers(events.batches(skip=_done(marker, events)), send):
+        task = progress.add_task(f"Importing {events.path.name}", total=1.0)
+        for piece, answer in _answers(events.batches(skip=_done(marker, events)), send):
+            done = piece.first + piece.rows
             totals["accepted"] += answer["accepted"]
             totals["duplicates"] += answer["duplicates"]
-            totals["rejected"] += len(answer["rejected"])
+            totals["rejected"] += len(answer["rejected"]) + len(piece.misfits)
             for verdict in answer["rejected"]:
-                row = {"row": first + verdict["index"], "code": verdict["code"], "detail": verdict["detail"]}
-                refused.write(msgspec.json.encode({**row, "event": rows[verdict["index"]]}) + b"\n")
+                row = {"row": piece.places[verdict["index"]], "code": verdict["code"], "detail": verdict["detail"]}
+                refused.write(msgspec.json.encode({**row, "event": piece.items[verdict["index"]]}) + b"\n")
+            for text in piece.misfits:
+                row = {"code": "invalid_row", "detail": "The row does not have the columns of the first line."}
+                refused.write(msgspec.json.encode({**row, "event": text}) + b"\n")
             refused.flush()
-            marker.write_text(json.dumps({"file": events.ids, "rows": first + len(rows)}), encoding="utf-8")
-            progress.update(task, description=f"Importing {events.path.name}: {first + len(rows):,} rows")
+            _mark(marker, {"file": events.ids, "rows": done})
+            progress.update(task, description=f"Importing {events.path.name}: {done:,} rows", completed=piece.share)
     marker.unlink(missing_ok=True)
     if rejected.stat().st_size == 0:
         rejected.unlink()
     return totals
 
 
-def _answers(batches: Iterator[tuple[int, list[Raw]]], send: Send) -> Iterator[tuple[int, list[Raw], Verdicts]]:
+def _answers(batches: Iterator[Piece], send: Send) -> Iterator[tuple[Piece, Verdicts]]:
     # Two on their way at a time, so that one is prepared while the other is written; answered in order, so that the
     # marker never runs ahead of what is on disk.
-    waiting: deque[tuple[int, list[Raw], Future[Verdicts]]] = deque()
+    waiting: deque[tuple[Piece, Future[Verdicts]]] = deque()
     with ThreadPoolExecutor(max_workers=IN_FLIGHT) as pool:
-        for first, rows in batches:
-            waiting.append((first, rows, pool.submit(send, rows)))
+        for piece in batches:
+            waiting.append((piece, pool.submit(send, piece.items)))
             if len(waiting) > IN_FLIGHT:
                 yield _oldest(waiting)
         while waiting:
             yield _oldest(waiting)
 
 
-def _oldest(waiting: deque[tuple[int, list[Raw], Future[Verdicts]]]) -> tuple[int, list[Raw], Verdicts]:
-    first, rows, answer = waiting.popleft()
-    return first, rows, answer.result()
+def _oldest(waiting: deque[tuple[Piece, Future[Verdicts]]]) -> tuple[Piece, Verdicts]:
+    piece, answer = waiting.popleft()
+    return piece, answer.result()
+
+
+def _mark(marker: Path, content: dict[str, Any]) -> None:
+    whole = marker.with_name(f"{marker.name}.new")
+    whole.write_text(json.dumps(content), encoding="utf-8")
+    whole.replace(marker)  # a kill in between leaves the older one
 
 
 def _done(marker: Path, events: EventFile) -> int:
@@ -113,18 +135,20 @@ def _done(marker: Path, events: EventFile) -> int:
 
 
 @contextmanager
-def _sender(data_dir: Path | None, project: str, url: str | None, key: str | None) -> Iterator[Send]:
+def _sender(
+    data_dir: Path | None, project: str, url: str | None, key: str | None, system: str | None
+) -> Iterator[Send]:
     if url is not None:
         if not key:
             raise click.UsageError("--url needs --key (or OPTIMIZER_KEY).")
-        yield _over_http(url, key)
+        yield _over_http(url, key, system)
         return
     settings = load({"data_dir": data_dir})
-    with data_folder_lock(settings.data_dir, "optimizer import"), _pipeline(settings, project) as send:
+    with data_folder_lock(settings.data_dir, "optimizer import"), _pipeline(settings, project, system) as send:
         yield send
 
 
-def _over_http(url: str, key: str) -> Send:
+def _over_http(url: str, key: str, system: str | None) -> Send:
     session = requests.Session()
     session.headers.update({"Authorization": f"Bearer {key}", "Content-Encoding": "gzip"})
     patient = Retry(total=8, backoff_factor=0.5, status_forcelist=[503], allowed_methods=None)
@@ -132,8 +156,9 @@ def _over_http(url: str, key: str) -> Send:
         session.mount(scheme, HTTPAdapter(max_retries=patient))
 
     def send(rows: list[Raw]) -> Verdicts:
-        body = gzip.compress(msgspec.json.encode({"events": rows}), 1)
-        answer = session.post(f"{url.rstrip('/')}/v1/events", data=body, timeout=120)
+        plain = {"system": system, "counts": rows} if system else {"events": rows}
+        body = gzip.compress(msgspec.json.encode(plain), 1)
+        answer = session.post(f"{url.rstrip('/')}/v1/{'counts' if system else 'events'}", data=body, timeout=120)
         if answer.status_code == TOO_LARGE and len(rows) > 1:
             return _joined(send, rows, len(rows) // 2)
         if not answer.ok:
@@ -155,10 +180,10 @@ def _joined(send: Send, rows: list[Raw], size: int) -> Verdicts:
 
 
 @contextmanager
-def _pipeline(settings: Any, project: str) -> Iterator[Send]:  # noqa: ANN401 - our settings
+def _pipeline(settings: Any, project: str, system: str | None) -> Iterator[Send]:  # noqa: ANN401 - our settings
     from optimizer.app import open_ingest  # noqa: PLC0415 - imported only when the command runs
 
-    with open_ingest(settings, project) as take:
+    with open_ingest(settings, project, system) as take:
         yield lambda rows: msgspec.to_builtins(take(rows))
 
 

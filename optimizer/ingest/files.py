@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
-import pyarrow as pa
-from msgspec import Raw
-from pyarrow import csv, parquet
+from msgspec import Raw, Struct
 
+import optimizer.ingest.presets
+from optimizer.discovery import discover_modules
 from optimizer.errors import InvalidInputError
+from optimizer.ingest.readers import READERS, Row, typed
+from optimizer.ingest.wire import amount
 
-ROWS = 5_000
-BLOCK_BYTES = 8 << 20
 HEAD_BYTES = 1 << 20
 PLAIN = ("event_id", "name", "timestamp", "user_id", "anonymous_id", "session_id", "value", "currency")
 CONTEXT = ("source", "medium", "campaign", "device", "page", "country", "ip", "user_agent")
@@ -48,7 +51,35 @@ COMMON = {
     "utm_campaign": "campaign",
     "revenue": "value",
 }
-FIELDS = frozenset({*PLAIN, *NESTED})
+# A day, a time of it and a zone; without a zone it is UTC.
+TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ]+(\d\d:\d\d(?::\d\d(?:\.\d+)?)?))? *(Z|UTC|[+-]\d\d:?\d\d)?")
+PROPERTIES = "properties"  # a column of JSON objects, as the export writes it
+FIELDS = frozenset({*PLAIN, *NESTED, PROPERTIES})
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some thousand rows of a file.
+
+    Attributes:
+        first: Place of its first row.
+        rows: How many rows were read.
+        items: What became of them, as JSON; a row may become several items, or none.
+        places: The row that each item came from.
+        misfits: Text of rows that do not have the header's columns; they have no place.
+        share: How much of the file was read so far, 0 to 1.
+    """
+
+    first: int
+    rows: int
+    items: list[Raw]
+    places: list[int]
+    misfits: list[str]
+    share: float
+
+
+class _Identified(Struct):
+    event_id: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +89,7 @@ class EventFile:
     Attributes:
         path: Where it is; the ending says what it is.
         columns: Column to field, beside the names that are understood anyway.
+        preset: The tool whose export it is, one of `presets()`; None when its columns speak for themselves.
         ids: Begins the ids of rows that bring none.
         known: What columns were found to mean so far.
     """
@@ -66,14 +98,18 @@ class EventFile:
     columns: Mapping[str, str] = field(default_factory=dict)
     ids: str = ""
     known: dict[str, str | None] = field(default_factory=dict)
+    preset: str | None = None
 
     @classmethod
-    def of(cls, path: Path, columns: Mapping[str, str]) -> EventFile:
+    def of(cls, path: Path, columns: Mapping[str, str], preset: str | None = None) -> EventFile:
         """Describe a file.
 
         Raises:
-            InvalidInputError: Its ending is none we read, or a column is mapped to no field of ours.
+            InvalidInputError: Its ending is none we read, a column is mapped to no field of ours, or nobody knows
+                the preset.
         """
+        if preset is not None and preset not in presets():
+            raise InvalidInputError(f"{preset}: the preset must be one of {', '.join(presets())}.")
         if path.suffix not in READERS:
             known = ", ".join(READERS)
             raise InvalidInputError(f"{path.name}: the ending must be one of {known}.")
@@ -83,38 +119,84 @@ class EventFile:
         with path.open("rb") as opened:
             digest = hashlib.blake2b(opened.read(HEAD_BYTES), digest_size=8)
         digest.update(str(path.stat().st_size).encode())
-        return cls(path, columns, f"file-{digest.hexdigest()}")
+        return cls(path, columns, f"file-{digest.hexdigest()}", preset=preset)
 
-    def batches(self, skip: int = 0) -> Iterator[tuple[int, list[Raw]]]:
-        """Yield (place of the first row, events as JSON) in pieces of some thousand rows.
+    @property
+    def system(self) -> str | None:
+        """The counting tool, if the file holds daily counts instead of events."""
+        found = presets().get(self.preset or "")
+        return getattr(found, "SYSTEM", None)
+
+    def batches(self, skip: int = 0) -> Iterator[Piece]:
+        """Yield the file in pieces of constant size.
 
         Args:
             skip: Rows that were imported before.
         """
-        place = 0
-        for rows in READERS[self.path.suffix](self.path):
+        place, misfits = 0, list[str]()
+        for rows, share in READERS[self.path.suffix](self.path, misfits.append):
             kept = rows[max(0, skip - place) :]
             first = place + len(rows) - len(kept)
             place += len(rows)
             if kept:
-                yield first, [self._event(first + offset, row) for offset, row in enumerate(kept)]
+                yield self._piece(first, kept, misfits.copy(), share)
+            misfits.clear()
+        if misfits:
+            yield Piece(place, 0, [], [], misfits, 1.0)
 
-    def _event(self, place: int, row: Mapping[str, Any] | bytes) -> Raw:
+    def _piece(self, first: int, rows: list[Row], misfits: list[str], share: float) -> Piece:
+        made = [
+            (place, item)
+            for place, row in enumerate(rows, first)
+            for item in ([self._event(place, row)] if self.preset is None else self._made(place, row))
+        ]
+        items, places = [item for _, item in made], [place for place, _ in made]
+        return Piece(first, len(rows), items, places, misfits, share)
+
+    def _made(self, place: int, row: Row) -> Iterator[Raw]:
+        preset = presets()[self.preset or ""]
+        try:
+            plain = msgspec.json.decode(row, type=dict[str, Any]) if isinstance(row, bytes) else self._typed(row)
+            made = preset.counts(plain) if self.system else preset.events(plain)
+        except (msgspec.DecodeError, LookupError, TypeError, ValueError, OverflowError, AttributeError):
+            yield Raw(msgspec.json.encode(f"This row is not what {self.preset} exports."))  # rejected, by its place
+            return
+        for number, item in enumerate(made):
+            if self.system is None and not item.get("event_id"):
+                item["event_id"] = f"{self.ids}-{place}-{number}"
+            yield Raw(msgspec.json.encode(_without_gaps(item)))
+
+    def _event(self, place: int, row: Row) -> Raw:
         if isinstance(row, bytes):
-            return _line(row)
+            if not self.columns:
+                return _line(row, f"{self.ids}-{place}")
+            line = row
+            try:
+                row = msgspec.json.decode(line, type=dict[str, Any])
+            except msgspec.DecodeError:
+                return _text(line)
         event: dict[str, Any] = {"event_id": f"{self.ids}-{place}", "properties": {}}
         for column, value in row.items():
             if value is None or value == "":
                 continue
             name = self._field_of(column)
             if name is None:
-                event["properties"][column] = value
+                event["properties"][column] = typed(value) if self._is_text else value
+            elif name == PROPERTIES:
+                event["properties"].update(_json_object(value))
             elif name in NESTED:
                 outer, inner = NESTED[name]
-                event.setdefault(outer, {})[inner] = value if outer == "consent" else str(value)
+                event.setdefault(outer, {})[inner] = _consent(value) if outer == "consent" else str(value)
             else:
                 event[name] = _field(name, value)
         return Raw(msgspec.json.encode(event))
+
+    @property
+    def _is_text(self) -> bool:
+        return self.path.suffix == ".csv"
+
+    def _typed(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {name: typed(cell) for name, cell in row.items()} if self._is_text else row
 
     def _field_of(self, column: str) -> str | None:
         if column not in self.known:
@@ -124,60 +206,80 @@ class EventFile:
         return self.known[column]
 
 
-def _line(row: bytes) -> Raw:
-    # JSON Lines hold events in our own form. A line that is no JSON would make its whole batch unreadable, so it goes
-    # on as a text, which the pipeline rejects by its place.
+@lru_cache(maxsize=1)
+def presets() -> Mapping[str, ModuleType]:
+    """Find every preset, by name."""
+    return {
+        module.__name__.rpartition(".")[2]: module for module in discover_modules(optimizer.ingest.presets.__name__)
+    }
+
+
+def _without_gaps(item: Any) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(item, dict):
+        filled = {name: _without_gaps(value) for name, value in item.items()}
+        return {name: value for name, value in filled.items() if value not in (None, "", {})}
+    return item
+
+
+def _json_object(value: object) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
     try:
-        msgspec.json.decode(row, type=Raw)
+        return msgspec.json.decode(str(value), type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {PROPERTIES: value}
+
+
+def _line(row: bytes, event_id: str) -> Raw:
+    # JSON Lines hold events in our own form.
+    try:
+        found = msgspec.json.decode(row, type=_Identified)
         row.decode()
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return Raw(msgspec.json.encode(row.decode(errors="replace")))
-    return Raw(row)
+        return _text(row)
+    if found.event_id is not None:
+        return Raw(row)
+    rest = row[1:].lstrip()
+    return Raw(b'{"event_id":"%s"%s%s' % (event_id.encode(), b"" if rest == b"}" else b",", rest))
+
+
+def _text(row: bytes) -> Raw:
+    # A line that is no object would make its whole batch unreadable, so it goes on as a text, which the pipeline
+    # rejects by its place.
+    return Raw(msgspec.json.encode(row.decode(errors="replace")))
+
+
+def _consent(value: object) -> Any:  # noqa: ANN401 - a truth value, or what is rejected for being none
+    return typed(value.lower()) if isinstance(value, str) else value
 
 
 def _field(name: str, value: Any) -> Any:  # noqa: ANN401 - any cell
-    if name == "timestamp" and isinstance(value, dt.datetime) and value.tzinfo is None:
-        return value.replace(tzinfo=dt.UTC)
-    if name in {"value", "timestamp"} and not isinstance(value, str):
-        return value
-    if name == "timestamp" and "T" not in str(value):
-        return f"{str(value).strip().replace(' ', 'T')}Z"
-    return str(value) if name != "value" else float(value)
+    if name == "timestamp":
+        return _moment(value)
+    if name == "value":
+        number = amount(value)
+        return value if number is None else number
+    return str(value)
 
 
-def _read_csv(path: Path) -> Iterator[list[Any]]:
-    with csv.open_csv(path, read_options=csv.ReadOptions(block_size=BLOCK_BYTES)) as reader:
-        for block in reader:
-            yield from _pieces(block)
+def _moment(value: Any) -> Any:  # noqa: ANN401 - a time, or what is rejected for being none
+    if isinstance(value, dt.datetime):
+        return value if value.tzinfo else value.replace(tzinfo=dt.UTC)
+    text = str(value).strip()
+    if text.isdigit():
+        return _since_1970(int(text))
+    found = TIME.fullmatch(text)
+    if found is None:
+        return text
+    day, clock, zone = found.groups()
+    clock = clock or "00:00"
+    zone = "Z" if zone in {None, "Z", "UTC"} else f"{zone[:3]}:{zone[-2:]}"
+    return f"{day}T{clock}{'' if clock.count(':') > 1 else ':00'}{zone}"
 
 
-def _read_parquet(path: Path) -> Iterator[list[Any]]:
-    with parquet.ParquetFile(path) as opened:
-        for block in opened.iter_batches(ROWS):
-            yield block.to_pylist()
-
-
-def _read_json_lines(path: Path) -> Iterator[list[Any]]:
-    rows: list[bytes] = []
-    with path.open("rb") as opened:
-        for line in opened:
-            if line.strip():
-                rows.append(line.strip())
-            if len(rows) == ROWS:
-                yield rows
-                rows = []
-    if rows:
-        yield rows
-
-
-def _pieces(block: pa.RecordBatch) -> Iterator[list[Any]]:
-    for first in range(0, block.num_rows, ROWS):
-        yield block.slice(first, ROWS).to_pylist()
-
-
-READERS: dict[str, Callable[[Path], Iterator[list[Any]]]] = {
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
-}
+def _since_1970(given: int) -> Any:  # noqa: ANN401 - a time, or what is rejected for being none
+    # Seconds, milliseconds or microseconds: which, is told by the size (the smallest unit that lies before 5138).
+    unit = next((unit for unit in (1, 1_000, 1_000_000) if given < unit * 10**11), None)
+    if unit is None:
+        return str(given)
+    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=given * (1_000_000 // unit))

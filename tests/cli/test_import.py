@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +14,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
-from optimizer.ingest.files import ROWS, EventFile
+from optimizer.ingest.files import EventFile
+from optimizer.ingest.readers import ROWS
 from optimizer.sandbox.clickstream import read_clickstream
 from tests.fixtures.server import BOOTSTRAP_KEY, Server
 
@@ -96,9 +99,9 @@ def test_after_a_break_it_goes_on_where_it_was(tmp_path: Path) -> None:
         pa.table({"name": ["x"] * (2 * ROWS + 7), "user_id": [str(n) for n in range(2 * ROWS + 7)]}), file
     )
     events = EventFile.of(file, {})
-    whole = [(first, len(rows)) for first, rows in events.batches()]
+    whole = [(piece.first, len(piece.items)) for piece in events.batches()]
     assert whole == [(0, ROWS), (ROWS, ROWS), (2 * ROWS, 7)]
-    assert [(first, len(rows)) for first, rows in events.batches(skip=ROWS + 3)] == [
+    assert [(piece.first, piece.rows) for piece in events.batches(skip=ROWS + 3)] == [
         (ROWS + 3, ROWS - 3),
         (2 * ROWS, 7),
     ]
@@ -108,6 +111,83 @@ def test_after_a_break_it_goes_on_where_it_was(tmp_path: Path) -> None:
     assert not marker.exists()
     marker.write_text(json.dumps({"file": "another file", "rows": 2 * ROWS}), encoding="utf-8")
     assert f"Imported {2 * ROWS:,} events, 7 were there already" in run(file, "--data-dir", tmp_path / "data")
+
+
+def test_a_killed_import_goes_on_and_stores_every_row_once(tmp_path: Path) -> None:
+    file, data = tmp_path / "long.csv", tmp_path / "data"
+    rows = 12 * ROWS
+    file.write_text("name,user_id\n" + "".join(f"view,u{n}\n" for n in range(rows)), encoding="utf-8")
+    running = subprocess.Popen(
+        [*COMMAND, str(file), "--data-dir", str(data)], stderr=subprocess.PIPE, start_new_session=True
+    )
+    marker = tmp_path / "long.csv.import.json"
+    while not marker.exists():
+        assert running.poll() is None
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    assert marker.exists()
+    run(file, "--data-dir", data)
+    assert stored(data, "SELECT count(*), count(DISTINCT event_id), count(DISTINCT user_id) FROM events") == [
+        (rows, rows, rows)
+    ]
+
+
+def test_whatever_stands_in_a_csv_file_costs_its_own_row_only(tmp_path: Path) -> None:
+    file, data = tmp_path / "wild.csv", tmp_path / "data"
+    lines = [
+        b"\xef\xbb\xbfname,user_id,time,value,zip,note,gift",
+        b'view,007,2026-10-01,1.5,01234,"two\nlines",true',
+        b"view,1.10,2026-10-01 10:00,2,12,12.50,FALSE",
+        b"view,u3,1790000000,abc,x,y,z",
+        b"view,u4,2026-10-01 10:00:00+02:00,,,\xff\xfe,",
+        b"too,few",
+        b"view,u5,yesterday,1,,,",
+    ]
+    file.write_bytes(b"\n".join(lines) + b"\n")
+    assert "Imported 3 events, 0 were there already, rejected 3" in run(file, "--data-dir", data)
+    found = stored(data, "SELECT user_id, timestamp::VARCHAR, value, properties FROM events ORDER BY sequence")
+    assert [row[:3] for row in found] == [
+        ("007", "2026-10-01 00:00:00", 1.5),
+        ("1.10", "2026-10-01 10:00:00", 2.0),
+        ("u4", "2026-10-01 08:00:00", None),
+    ]
+    assert [json.loads(row[3]) for row in found] == [
+        {"zip": "01234", "note": "two\nlines", "gift": True},
+        {"zip": 12, "note": 12.5, "gift": False},
+        {"note": "\ufffd\ufffd"},
+    ]
+    refused = [json.loads(line) for line in (tmp_path / "wild.csv.rejected.jsonl").read_text().splitlines()]
+    assert {(one.get("row"), one["code"]) for one in refused} == {
+        (None, "invalid_row"), (2, "invalid_field"), (4, "invalid_field"),
+    }  # fmt: skip
+
+
+def test_lines_without_an_id_get_one_and_columns_are_mapped_in_json_lines_too(tmp_path: Path) -> None:
+    file, data = tmp_path / "ours.jsonl", tmp_path / "data"
+    file.write_text('{"name": "x", "user_id": "u"}\n{}\n[1]\n{"event_id": "own", "name": "y"}\n', encoding="utf-8")
+    for accepted, there in ((2, 0), (0, 2)):
+        assert f"Imported {accepted} events, {there} were there already, rejected 2" in run(file, "--data-dir", data)
+    flat = tmp_path / "flat.jsonl"
+    flat.write_text('{"what": "z", "who": 7, "depth": {"a": [1]}}\n', encoding="utf-8")
+    run(flat, "--map", "what=name", "--map", "who=user_id", "--data-dir", data)
+    assert stored(data, "SELECT user_id, properties FROM events WHERE name = 'z'") == [("7", '{"depth":{"a":[1]}}')]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.csv", b"", "is empty"),
+        ("x.csv", b"name,name\nx,y\n", "twice"),
+        ("x.parquet", b"PAR1 not really", "cannot be read as Parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_its_name(
+    name: str, content: bytes, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    told = run(tmp_path / name, "--data-dir", tmp_path / "data", status=2)
+    assert words in told
+    assert name in told
 
 
 @pytest.mark.parametrize(
