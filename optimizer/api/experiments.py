@@ -13,9 +13,9 @@ from optimizer.api._bodies import cached_body, parse_body
 from optimizer.api._context import now, project_id, services
 from optimizer.api._pages import Page, decode_cursor, encode_cursor
 from optimizer.experiments import design, metrics
-from optimizer.experiments.design import ExperimentAnswer, ExperimentPatch, ExperimentRequest
 from optimizer.experiments.metrics import MetricAnswer, MetricRequest
 from optimizer.experiments.results import ExperimentResult, read_result
+from optimizer.experiments.shapes import ExperimentAnswer, ExperimentPatch, ExperimentRequest
 from optimizer.storage.tables import Experiment
 
 blueprint = APIBlueprint("experiments", __name__, tag="Experiments")

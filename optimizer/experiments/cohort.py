@@ -18,7 +18,7 @@ from optimizer.core.stats.moments import Moments
 from optimizer.storage.events import EventStore, naive_utc
 from optimizer.storage.tables import Experiment, Metric
 
-UNIT_COLUMNS = {"user": "unit_id", "anonymous": "anonymous_id"}
+UNIT_COLUMNS = {"user": "unit_id", "anonymous": "anonymous_id", "session": "session_id"}
 
 
 @dataclass(frozen=True, slots=True)

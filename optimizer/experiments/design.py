@@ -3,100 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
 from optimizer.errors import ConflictError, InvalidInputError, NotFoundError
 from optimizer.experiments.metrics import get_metric
+from optimizer.experiments.shapes import ExperimentAnswer, ExperimentPatch, ExperimentRequest, check_variants
 from optimizer.storage.tables import Experiment
 
-Key = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s/]+$")]
-MetricKey = Annotated[str, Field(min_length=1, max_length=200)]
 WORDS = frozenset({"name", "hypothesis"})  # what may change while an experiment runs
-
-
-class VariantRequest(BaseModel):
-    """One variant."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    key: Key
-    weight: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = Field(1, description="Share, in any scale.")
-    value: Any = Field(None, description="What the variant's users get; null means the key.")
-
-
-class GuardrailRequest(BaseModel):
-    """A metric that must not get worse by more than a margin."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    metric: MetricKey
-    margin_relative: float = Field(
-        0.02, ge=0, lt=1, allow_inf_nan=False, description="Acceptable loss, as a share of the control's mean."
-    )
-
-
-class ExperimentPatch(BaseModel):
-    """What may be changed: everything in a draft, only name and hypothesis later."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field("", max_length=200, description="Shown to people.")
-    hypothesis: str = Field("", max_length=5_000, description="What is expected and why.")
-    unit: Literal["user", "anonymous"] = Field(
-        "user", description="user: a user if known, else an anonymous visitor; anonymous: always the visitor."
-    )
-    variants: list[VariantRequest] = Field([], max_length=50, description="The first one is the control.")
-    primary_metric: MetricKey = Field("", description="What decides; often a proxy. A metric or an event's name.")
-    goal_metric: MetricKey | None = Field(None, description="The macro conversion behind it.")
-    secondary_metrics: list[MetricKey] = Field([], max_length=50)
-    guardrail_metrics: list[GuardrailRequest] = Field([], max_length=50)
-    method: Literal["sequential", "fixed"] = Field(
-        "sequential", description="sequential may be read at any time; fixed has one verdict, at planned_visitors."
-    )
-    alpha: float = Field(0.05, gt=0, lt=1, allow_inf_nan=False, description="Two-sided error rate.")
-    power: float = Field(0.8, gt=0, lt=1, allow_inf_nan=False)
-    relative_mde: float | None = Field(None, gt=0, le=100, allow_inf_nan=False, description="From the plan.")
-    planned_visitors: int | None = Field(None, gt=0, le=2**53, description="Total over all variants, from the plan.")
-
-
-class ExperimentRequest(ExperimentPatch):
-    """A new experiment."""
-
-    key: Key = Field(description="Stable identifier; exposures name it.")
-    variants: list[VariantRequest] = Field(min_length=2, max_length=50, description="The first one is the control.")
-    primary_metric: MetricKey = Field(description="What decides; often a proxy. A metric or an event's name.")
-
-    @model_validator(mode="after")
-    def some_weight(self) -> Self:
-        """Refuse a split that nobody falls into."""
-        check_variants(self.variants)
-        return self
-
-
-class ExperimentAnswer(ExperimentPatch):
-    """One experiment."""
-
-    key: str
-    status: Literal["draft", "running", "stopped", "archived"]
-    created_at: dt.datetime
-    started_at: dt.datetime | None
-    stopped_at: dt.datetime | None
-    archived_at: dt.datetime | None
-
-
-def check_variants(variants: list[VariantRequest]) -> None:
-    """Raise ValueError for variants that no test can be made of."""
-    keys = [variant.key for variant in variants]
-    if len(keys) < 2:  # noqa: PLR2004 - a test compares
-        raise ValueError("a test needs two variants or more")
-    if len(set(keys)) != len(keys):
-        raise ValueError("variants must have different keys")
-    if sum(variant.weight for variant in variants) <= 0:
-        raise ValueError("at least one variant must have a weight above 0")
 
 
 def create_experiment(
@@ -109,7 +26,7 @@ def create_experiment(
         ConflictError: The key is taken.
     """
     row = Experiment(project_id=project_id, key=request.key, primary_metric="", created_at=now)
-    _fill(row, request.model_dump())
+    _fill(row, request.model_dump(by_alias=True))
     _check(session, row)
     session.add(row)
     try:
@@ -146,7 +63,7 @@ def patch_experiment(session: Session, project_id: int, key: str, patch: Experim
         InvalidInputError: As in `create_experiment`.
     """
     row = get_experiment(session, project_id, key)
-    given = patch.model_dump(include=patch.model_fields_set)
+    given = patch.model_dump(include=patch.model_fields_set, by_alias=True)
     frozen = sorted(given.keys() - WORDS)
     if row.status != "draft" and frozen:
         names = ", ".join(frozen)
@@ -215,12 +132,14 @@ def archive(session: Session, project_id: int, key: str, at: dt.datetime | None,
 
 def answer(row: Experiment) -> ExperimentAnswer:
     """Show an experiment."""
-    return ExperimentAnswer.model_validate({name: getattr(row, name) for name in ExperimentAnswer.model_fields})
+    shown = {name: getattr(row, name) for name in ExperimentAnswer.model_fields}
+    return ExperimentAnswer.model_validate({**shown, "seed": row.seed or row.key})
 
 
 def _fill(row: Experiment, given: dict[str, Any]) -> None:
     for name, value in given.items():
-        setattr(row, name, value)
+        if name != "seed" or value is not None:
+            setattr(row, name, value)
     if "variants" in given:
         row.variants = [
             {**variant, "value": variant["key"] if variant["value"] is None else variant["value"]}
@@ -232,6 +151,11 @@ def _check(session: Session, row: Experiment) -> None:
     if row.method == "fixed" and row.planned_visitors is None:
         detail = "The fixed method needs planned_visitors: its only verdict is at the end. POST /v1/plans gives it."
         raise InvalidInputError.at("/planned_visitors", "missing", detail)
+    if row.method == "group_sequential":
+        for name in ("planned_visitors", "planned_looks"):
+            if getattr(row, name) is None:
+                detail = f"The group sequential method needs {name}: its looks are planned before the start."
+                raise InvalidInputError.at(f"/{name}", "missing", detail)
     named = {
         "/primary_metric": row.primary_metric,
         **({"/goal_metric": row.goal_metric} if row.goal_metric is not None else {}),

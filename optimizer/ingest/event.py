@@ -77,6 +77,7 @@ class Exposure(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=Tr
     anonymous_id: Identifier | None = None
     timestamp: Moment | None = None
     exposure_id: Identifier | None = None
+    session_id: Identifier | None = None
 
 
 class Alias(Struct, frozen=True):

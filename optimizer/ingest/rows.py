@@ -133,6 +133,7 @@ def exposure_row(
         exposure.user_id,
         exposure.anonymous_id,
         *times,
+        exposure.session_id,
     )
     return Row(index, identified, values)
 

@@ -65,6 +65,7 @@ EXPOSURE_SCHEMA = pa.schema(
         ("anonymous_id", pa.string()),
         ("timestamp", _TIME),
         ("received_at", _TIME),
+        ("session_id", pa.string()),
     ]
 )
 COUNT_SCHEMA = pa.schema(

@@ -299,6 +299,12 @@ def test_it_moves_from_draft_to_archive(catalogued: KeyedClient) -> None:
         ({"method": "fixed"}, "/planned_visitors"),
         ({"planned_visitors": 0}, "/planned_visitors"),
         ({"colour": "red"}, "/colour"),
+        ({"allocation": 0}, "/allocation"),
+        ({"namespace": {"name": "checkout", "from": 0.5, "to": 0.5}}, "/namespace"),
+        ({"namespace": {"name": "checkout", "from": 0, "to": 2}}, "/namespace/to"),
+        ({"method": "group_sequential", "planned_visitors": 1000}, "/planned_looks"),
+        ({"scheduled_start_at": "2026-11-05T00:00:00"}, "/scheduled_start_at"),
+        ({"planned_visitors": 2**31}, "/planned_visitors"),
         ({"key": "has space"}, "/key"),
     ],
 )
@@ -307,6 +313,17 @@ def test_what_does_not_fit_is_named(catalogued: KeyedClient, change: dict[str, A
     assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
     assert catalogued.get("/v1/experiments").json["data"] == []
+
+
+def test_a_design_is_shown_as_it_was_given(catalogued: KeyedClient) -> None:
+    given = {
+        "unit": "session", "allocation": 0.2, "namespace": {"name": "checkout", "from": 0.25, "to": 0.75},
+        "method": "group_sequential", "planned_visitors": 9000, "planned_looks": 3, "spending": "pocock",
+        "covariate_days": 14, "plan": {"metrics": [{"days": 21}]}, "seed": "of-the-old-tool",
+    }  # fmt: skip
+    shown = draft(catalogued, **given).json
+    assert {name: shown[name] for name in given} == given
+    assert len(draft(catalogued, key="other").json["seed"]) == 32  # drawn
 
 
 def test_a_taken_key_is_a_conflict_and_another_projects_is_unknown(

@@ -65,6 +65,15 @@ def test_tables_of_a_newer_version_are_refused(clickhouse_url: str, clickhouse_s
         open_event_store(clickhouse_url)
 
 
+def test_tables_of_an_older_version_get_the_columns_they_lack(clickhouse_url: str, clickhouse_server: str) -> None:
+    open_event_store(clickhouse_url).close()
+    database = clickhouse_url.rsplit("/", 1)[1]
+    ask(clickhouse_server, f"ALTER TABLE `{database}`.exposures DROP COLUMN session_id")
+    store = open_event_store(clickhouse_url)
+    assert store.exposures(1).select("session_id").count().to_pyarrow().as_py() == 0
+    store.close()
+
+
 def test_an_unknown_option_of_the_url_is_named() -> None:
     with pytest.raises(ConfigurationError, match="clutser"):
         open_event_store("clickhouse://localhost/default?clutser=a")
@@ -74,7 +83,8 @@ def test_the_ddl_for_a_cluster_is_parsed_by_the_engine(clickhouse_server: str) -
     made = list(statements("events_cluster"))
     for statement in made:
         assert "ON CLUSTER `events_cluster`" in statement
-        assert "CreateQuery" in ask(clickhouse_server, f"EXPLAIN AST {statement}")
+        kind = "AlterQuery" if statement.startswith("ALTER") else "CreateQuery"
+        assert kind in ask(clickhouse_server, f"EXPLAIN AST {statement}")
     assert sum("ReplicatedReplacingMergeTree" in statement for statement in made) == 4
     assert sum("Distributed(" in statement for statement in made) == 4
     with pytest.raises(urllib.error.HTTPError):

@@ -38,6 +38,8 @@ TYPES = {
     pa.date32(): "Date32",
     pa.timestamp("us"): "DateTime64(6)",
 }
+# Columns that older tables lack.
+ADDED = {"exposures": ("session_id",)}
 # An insert is answered when it is on disk, as everywhere else in this service.
 DURABLE = "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
 
@@ -63,6 +65,11 @@ def statements(cluster: str | None = None) -> Iterator[str]:
         else:
             engine = f"ReplacingMergeTree(`{VERSION}`)"
             yield f"CREATE TABLE IF NOT EXISTS `{name}` ({columns}) ENGINE = {engine} ORDER BY ({key}) {DURABLE}"
+    for name, added in ADDED.items():
+        for column in added:
+            new = f"ADD COLUMN IF NOT EXISTS `{column}` Nullable({TYPES[SCHEMAS[name].field(column).type]})"
+            for table in (f"{name}_local", name) if cluster else (name,):
+                yield f"ALTER TABLE `{table}`{on} {new}"
     kind = (
         "ReplicatedMergeTree('/clickhouse/tables/{database}/stamp', '{shard}-{replica}')" if cluster else "MergeTree"
     )

@@ -8,7 +8,15 @@ from optimizer.storage.tables.catalog import (
     MatchDataRecord,
     Rejection,
 )
-from optimizer.storage.tables.experiments import Experiment, ExperimentLook, Metric
+from optimizer.storage.tables.experiments import (
+    Assignment,
+    Experiment,
+    ExperimentLogEntry,
+    ExperimentLook,
+    ExperimentNote,
+    Holdout,
+    Metric,
+)
 from optimizer.storage.tables.feedback import (
     DeliveryRecord,
     DeliveryTransition,
@@ -23,6 +31,7 @@ from optimizer.storage.tables.segments import Segment, SegmentChange, SegmentMem
 
 __all__ = [
     "ApiKey",
+    "Assignment",
     "ContactRecord",
     "CookielessSalt",
     "DeliveryRecord",
@@ -31,9 +40,12 @@ __all__ = [
     "EventDefinition",
     "EventSpelling",
     "Experiment",
+    "ExperimentLogEntry",
     "ExperimentLook",
+    "ExperimentNote",
     "FeedbackCursor",
     "FeedbackPolicy",
+    "Holdout",
     "IdempotentAnswer",
     "InstanceFact",
     "JobRun",

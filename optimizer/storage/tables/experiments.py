@@ -1,14 +1,20 @@
-"""Metrics, experiments and the stored grid of looks at them."""
+"""Metrics, experiments, who is in them, and the stored grid of looks at them."""
 
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 from typing import Any
 
 from sqlalchemy import JSON, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from optimizer.storage.tables.base import UtcDateTime, utc_now
+
+
+def new_seed() -> str:
+    """Draw a seed of 128 bits: what makes one split of the same people independent of every other."""
+    return secrets.token_hex(16)
 
 
 class Metric(SQLModel, table=True):
@@ -29,7 +35,11 @@ class Metric(SQLModel, table=True):
 
 
 class Experiment(SQLModel, table=True):
-    """One A/B test; its design is frozen once it runs."""
+    """One A/B test; its design is frozen once it runs.
+
+    `weights_at_start` is the split that the first units met: should the weights ever change, what was assigned under
+    them is still known. `seed` and the unit alone decide who sees what (`core/allocation.py`).
+    """
 
     __tablename__ = "experiment"
     __table_args__ = (UniqueConstraint("project_id", "key"),)
@@ -41,6 +51,11 @@ class Experiment(SQLModel, table=True):
     hypothesis: str = Field(default="", sa_type=Text)
     unit: str = Field(default="user", max_length=16)
     variants: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
+    weights_at_start: dict[str, float] | None = Field(default=None, sa_type=JSON)
+    seed: str = Field(default_factory=new_seed, max_length=64)
+    allocation: float = 1.0
+    targeting: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    namespace: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     primary_metric: str = Field(max_length=200)
     goal_metric: str | None = Field(default=None, max_length=200)
     secondary_metrics: list[str] = Field(default_factory=list, sa_type=JSON)
@@ -50,11 +65,76 @@ class Experiment(SQLModel, table=True):
     power: float = 0.8
     relative_mde: float | None = None
     planned_visitors: int | None = None
+    planned_looks: int | None = None
+    spending: str = Field(default="obrien_fleming", max_length=16)
+    covariate_days: int = 0
+    plan: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     status: str = Field(default="draft", max_length=16)
     created_at: dt.datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    scheduled_start_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    scheduled_stop_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     started_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     stopped_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     archived_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    winning_variant: str | None = Field(default=None, max_length=100)
+    rolled_out_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Holdout(SQLModel, table=True):
+    """A share of the people kept out of tests, all of them or those named, always the same people."""
+
+    __tablename__ = "holdout"
+    __table_args__ = (UniqueConstraint("project_id", "key"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="project.id")
+    key: str = Field(max_length=100)
+    share: float
+    seed: str = Field(default_factory=new_seed, max_length=64)
+    experiments: list[str] | None = Field(default=None, sa_type=JSON)
+    created_at: dt.datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    ended_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Assignment(SQLModel, table=True):
+    """The variant that an exposed unit keeps, whatever changes later; `unit` carries its kind (`u:`, `a:`, `s:`)."""
+
+    __tablename__ = "assignment"
+
+    experiment_id: int = Field(foreign_key="experiment.id", primary_key=True)
+    unit: str = Field(primary_key=True, max_length=202)
+    variant: str = Field(max_length=100)
+    exposed_at: dt.datetime = Field(sa_type=UtcDateTime)
+
+
+class ExperimentLogEntry(SQLModel, table=True):
+    """One line of an experiment's decision log: who did or read what, when, and what it said. Only ever added to.
+
+    `subject` names what was read, so that reading the same stored look again adds no line.
+    """
+
+    __tablename__ = "experiment_log"
+    __table_args__ = (UniqueConstraint("experiment_id", "actor", "subject"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    experiment_id: int = Field(foreign_key="experiment.id", index=True)
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    actor: str = Field(max_length=32)
+    action: str = Field(max_length=32)
+    subject: str | None = Field(default=None, max_length=200)
+    detail: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+
+
+class ExperimentNote(SQLModel, table=True):
+    """What somebody wants remembered about an experiment."""
+
+    __tablename__ = "experiment_note"
+
+    id: int | None = Field(default=None, primary_key=True)
+    experiment_id: int = Field(foreign_key="experiment.id", index=True)
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    actor: str = Field(max_length=32)
+    text: str = Field(sa_type=Text)
 
 
 class ExperimentLook(SQLModel, table=True):
