@@ -1,4 +1,4 @@
-"""Metrics, experiments and their results."""
+"""Experiments: drafted, started, stopped, archived. Their metrics and results have files of their own."""
 
 from __future__ import annotations
 
@@ -12,20 +12,11 @@ from optimizer.api._auth import requires
 from optimizer.api._bodies import cached_body, parse_body
 from optimizer.api._context import now, project_id, services
 from optimizer.api._pages import Page, decode_cursor, encode_cursor
-from optimizer.experiments import design, metrics
-from optimizer.experiments.metrics import MetricAnswer, MetricRequest
-from optimizer.experiments.results import ExperimentResult, read_result
+from optimizer.experiments import design
 from optimizer.experiments.shapes import ExperimentAnswer, ExperimentPatch, ExperimentRequest
 from optimizer.storage.tables import Experiment
 
 blueprint = APIBlueprint("experiments", __name__, tag="Experiments")
-
-
-class MetricList(BaseModel):
-    """A project's own metrics."""
-
-    data: list[MetricAnswer]
-    next_cursor: None = None
 
 
 class ExperimentList(BaseModel):
@@ -41,39 +32,6 @@ class MomentRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     at: AwareDatetime | None = Field(None, description="Now, or in the past so that history can be loaded.")
-
-
-@blueprint.get("/v1/metrics")
-@requires("read")
-@blueprint.output(MetricList)
-@blueprint.doc(
-    summary="List metrics", description="Every catalogued event's own name is a proportion metric besides."
-)
-def read_metrics() -> MetricList:
-    """List the project's own metrics."""
-    with services().stores.control.reading() as session:
-        return MetricList(data=[metrics.answer(row) for row in metrics.list_metrics(session, project_id())])
-
-
-@blueprint.get("/v1/metrics/<key>")
-@requires("read")
-@blueprint.output(MetricAnswer)
-@blueprint.doc(summary="Read one metric")
-def read_metric(key: str) -> MetricAnswer:
-    """Read a metric, or the ready-made one of an event."""
-    with services().stores.control.reading() as session:
-        return metrics.answer(metrics.get_metric(session, project_id(), key))
-
-
-@blueprint.put("/v1/metrics/<key>")
-@requires("manage")
-@blueprint.input(MetricRequest, arg_name="body")
-@blueprint.output(MetricAnswer)
-@blueprint.doc(summary="Create or replace a metric", description="409 while an experiment that has started uses it.")
-def write_metric(key: str, body: MetricRequest) -> MetricAnswer:
-    """Create or replace one metric."""
-    with services().stores.control.session() as session:
-        return metrics.answer(metrics.put_metric(session, project_id(), key, body, now=now()))
 
 
 @blueprint.get("/v1/experiments")
@@ -152,18 +110,6 @@ def stop_experiment(key: str) -> ExperimentAnswer:
 def archive_experiment(key: str) -> ExperimentAnswer:
     """Put an experiment away."""
     return _move(key, design.archive)
-
-
-@blueprint.get("/v1/experiments/<key>/results")
-@requires("read")
-@blueprint.output(ExperimentResult)
-@blueprint.doc(
-    summary="Read an experiment's result",
-    description="As of the last cut-off of a daily grid: asking more often gives nobody another verdict.",
-)
-def read_results(key: str) -> ExperimentResult:
-    """Read the result of the last cut-off."""
-    return read_result(services().stores, project_id(), key, now=now())
 
 
 Transition = Callable[..., Experiment]

@@ -1,0 +1,23 @@
+"""What experiments show: figures, checks and a decision as of the last look."""
+
+from __future__ import annotations
+
+from apiflask import APIBlueprint
+
+from optimizer.api._auth import requires
+from optimizer.api._context import now, project_id, services
+from optimizer.experiments.results import ExperimentResult, read_result
+
+blueprint = APIBlueprint("results", __name__, tag="Experiments")
+
+
+@blueprint.get("/v1/experiments/<key>/results")
+@requires("read")
+@blueprint.output(ExperimentResult)
+@blueprint.doc(
+    summary="Read an experiment's result",
+    description="As of the last cut-off of a daily grid: asking more often gives nobody another verdict.",
+)
+def read_results(key: str) -> ExperimentResult:
+    """Read the result of the last cut-off."""
+    return read_result(services().stores, project_id(), key, now=now())
