@@ -91,7 +91,8 @@ def open_stores(settings: Settings) -> Stores:
         ConfigurationError: See `prepare_control`; or another process holds the event store.
     """
     control, cipher, _ = prepare_control(settings)
-    return Stores(control, open_event_store(settings.event_store_url), cipher)
+    events = open_event_store(settings.event_store_url, duckdb_memory_mb=settings.duckdb_memory_mb)
+    return Stores(control, events, cipher)
 
 
 @contextmanager

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     threads: int = Field(16, ge=1, le=512, description="Requests served at the same time.")
     queue_events: int = Field(50_000, ge=1, description="Events that may wait for the disk before answers turn 503.")
     commit_timeout_seconds: float = Field(30.0, gt=0, description="How long a request waits for the disk.")
+    duckdb_memory_mb: int = Field(
+        0, ge=0, description="Memory the embedded event store may use, in MB; 0 means 80% of the machine."
+    )
     allow_private_urls: bool = Field(
         default=False, description="Allow destinations on private addresses (staging, sandboxes)."
     )

@@ -5,7 +5,6 @@ Everything that must not cross a fork (the event store, the writer thread, the s
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -16,11 +15,11 @@ import click
 from gunicorn.app.base import BaseApplication
 from rich.console import Console
 
+from optimizer.cli._bulk import spare_the_collector
 from optimizer.settings import Settings
 
 GRACEFUL_SECONDS = 30
 KEEP_ALIVE_SECONDS = 15
-GARBAGE_THRESHOLDS = (100_000, 20, 100)
 
 
 class Server(BaseApplication):  # type: ignore[misc] # gunicorn carries no types
@@ -107,11 +106,7 @@ def _shown_host(host: str) -> str:
 
 
 def _say_ready(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker
-    # A batch is thousands of short-lived objects, and the collector would walk all of them again and again: a quarter
-    # of the time an event takes. What lives as long as the process is left out of its walks.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
+    spare_the_collector()
     _end_streams_first(worker)
     worker.log.info("ready (worker %s)", os.getpid())
 

@@ -9,10 +9,10 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from optimizer.cli._bulk import bulk_settings
 from optimizer.cli._lock import data_folder_lock
 from optimizer.cli._options import data_dir_option
 from optimizer.ingest.exporting import Wanted, pieces, writer
-from optimizer.settings import load
 
 Moment = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 
@@ -45,7 +45,7 @@ def command(  # noqa: PLR0917 - click hands over the declared options
     from optimizer.app import open_stores  # noqa: PLC0415 - imported only when the command runs
     from optimizer.catalog.projects import find_project  # noqa: PLC0415 - same
 
-    settings = load({"data_dir": data_dir})
+    settings = bulk_settings(data_dir)
     console = Console(stderr=True, highlight=False)
     wanted = Wanted(name, _utc(start), _utc(end))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from urllib3 import Retry
 
+from optimizer.cli._bulk import bulk_settings, spare_the_collector
 from optimizer.cli._lock import data_folder_lock
 from optimizer.cli._options import data_dir_option
 from optimizer.ingest.files import EventFile, Piece, presets
-from optimizer.settings import load
 
 IN_FLIGHT = 2
 REQUEST_ROWS = 2_500
@@ -143,7 +143,7 @@ def _sender(
             raise click.UsageError("--url needs --key (or OPTIMIZER_KEY).")
         yield _over_http(url, key, system)
         return
-    settings = load({"data_dir": data_dir})
+    settings = bulk_settings(data_dir)
     with data_folder_lock(settings.data_dir, "optimizer import"), _pipeline(settings, project, system) as send:
         yield send
 
@@ -184,6 +184,7 @@ def _pipeline(settings: Any, project: str, system: str | None) -> Iterator[Send]
     from optimizer.app import open_ingest  # noqa: PLC0415 - imported only when the command runs
 
     with open_ingest(settings, project, system) as take:
+        spare_the_collector()
         yield lambda rows: msgspec.to_builtins(take(rows))
 
 

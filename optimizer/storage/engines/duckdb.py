@@ -45,6 +45,7 @@ class DuckDBEventStore(EventStore):
 
     Args:
         path: The file; made when missing. ``:memory:`` keeps everything in memory.
+        memory_mb: Memory it may use, in MB; 0 means 80% of the machine.
 
     Raises:
         ConfigurationError: Another process has the file open, or it cannot be read.
@@ -52,9 +53,10 @@ class DuckDBEventStore(EventStore):
 
     unreachable: ClassVar[tuple[type[Exception], ...]] = (duckdb.FatalException,)
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, memory_mb: int = 0) -> None:
         self._path = path
-        self._connection = _connect(path)
+        self._memory_mb = memory_mb
+        self._connection = _connect(path, memory_mb)
         self._opened = 1  # how often; cursors of an earlier time are of no use
         self._broken = False
         self._local = threading.local()
@@ -126,7 +128,7 @@ class DuckDBEventStore(EventStore):
         with suppress(duckdb.Error):
             self._connection.close()
         try:
-            self._connection = _connect(self._path)
+            self._connection = _connect(self._path, self._memory_mb)
         except ConfigurationError as error:
             raise BusyError(f"The event store cannot be opened again: {error.detail}") from None
         self._writer = self._connection.cursor()
@@ -134,11 +136,11 @@ class DuckDBEventStore(EventStore):
         self._broken = False
 
 
-def _connect(path: str) -> duckdb.DuckDBPyConnection:
+def _connect(path: str, memory_mb: int) -> duckdb.DuckDBPyConnection:
     if path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:
-        connection = duckdb.connect(path)
+        connection = duckdb.connect(path, config={"memory_limit": f"{memory_mb}MB"} if memory_mb else {})
     except duckdb.IOException as error:
         holder = re.search(r"PID (\d+)", str(error))
         if "lock" in str(error).lower():
