@@ -116,32 +116,40 @@ def _events(stores: Stores, project_id: int, request: FunnelRequest) -> ir.Table
 
 
 def _best_start(events: ir.Table, steps: Sequence[str], request: FunnelRequest) -> ir.Table:
-    chains = _strict_chains(events, steps, request) if request.order == "strict" else _chains(events, steps, request)
+    if request.order != "strict" and request.window_hours is None:
+        return _chains(events, _first_starts(events, steps[0], request), steps, request)
+    if request.order == "strict":
+        chains = _strict_chains(events, steps, request)
+    else:
+        starts = events.filter(events.name == steps[0]).rename(t0="timestamp")
+        chains = _chains(events, starts.group_by(["unit_id", "t0"]).agg(segment=starts.segment.min()), steps, request)
     depth = sum((chains[f"t{place}"].notnull().cast("int64") for place in range(1, len(steps))), ibis.literal(0))
     ranked = chains.mutate(depth=depth)
     window = ibis.window(group_by="unit_id", order_by=[ranked.depth.desc(), ranked.t0, ranked.segment])
     return ranked.mutate(place=ibis.row_number().over(window)).filter(lambda t: t.place == 0)
 
 
-def _chains(events: ir.Table, steps: Sequence[str], request: FunnelRequest) -> ir.Table:
-    starts = events.filter(events.name == steps[0])
-    keys = ["unit_id", "t0"]
-    chain = starts.group_by(["unit_id", "timestamp"]).agg(segment=starts.segment.min()).rename(t0="timestamp")
-    if request.window_hours is None:
-        window = ibis.window(group_by="unit_id", order_by=chain.t0)
-        chain = chain.mutate(first=ibis.row_number().over(window)).filter(lambda t: t.first == 0)
-        chain = chain.select("unit_id", "t0", "segment")
+def _first_starts(events: ir.Table, step: str, request: FunnelRequest) -> ir.Table:
+    starts = events.filter(events.name == step)
+    first = starts.group_by("unit_id").agg(t0=starts.timestamp.min())
+    if request.by is None:
+        return first.mutate(segment=ibis.literal("all"))
+    seen = starts.select("segment", who="unit_id", at="timestamp")
+    together = first.inner_join(seen, [first.unit_id == seen.who, first.t0 == seen["at"]])
+    return together.group_by(["unit_id", "t0"]).agg(segment=together.segment.min())
+
+
+def _chains(events: ir.Table, chain: ir.Table, steps: Sequence[str], request: FunnelRequest) -> ir.Table:
+    # Each step is one left join on the chain so far: naming it a second time would have it computed twice over.
     for place, step in enumerate(steps[1:], 1):
-        after = "t0" if request.order == "any" else f"t{place - 1}"
-        done = events.filter(events.name == step).select("unit_id", at="timestamp")
-        joined = chain.inner_join(done, "unit_id")
-        joined = joined.filter(joined["at"] >= joined[after])
+        done = events.filter(events.name == step).select(who="unit_id", at="timestamp")
+        before = chain["t0"] if request.order == "any" else chain[f"t{place - 1}"]
+        fits = [chain.unit_id == done.who, done["at"] >= before]
         if request.window_hours is not None:
-            joined = joined.filter(joined["at"] <= joined["t0"] + _hours(request.window_hours))
-        reached = joined.group_by(keys).agg(**{f"t{place}": joined["at"].min()})
-        together = chain.left_join(reached, keys)
-        chain = together.select(*chain.columns, f"t{place}")
-        if place > 1:  # any order: a later step without an earlier one is not reached
+            fits.append(done["at"] <= chain["t0"] + _hours(request.window_hours))
+        joined = chain.left_join(done, fits)
+        chain = joined.group_by(list(chain.columns)).agg(**{f"t{place}": joined["at"].min()})
+        if request.order == "any" and place > 1:  # a later step without an earlier one is not reached
             held = chain[f"t{place - 1}"].notnull().ifelse(chain[f"t{place}"], ibis.null("timestamp(6)"))
             chain = chain.mutate(**{f"t{place}": held})
     return chain
