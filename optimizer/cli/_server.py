@@ -15,7 +15,7 @@ import click
 from gunicorn.app.base import BaseApplication
 from rich.console import Console
 
-from optimizer.cli._bulk import spare_the_collector
+from optimizer.cli._bulk import suit_batches
 from optimizer.settings import Settings
 
 GRACEFUL_SECONDS = 30
@@ -106,7 +106,7 @@ def _shown_host(host: str) -> str:
 
 
 def _say_ready(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker
-    spare_the_collector()
+    suit_batches()
     _end_streams_first(worker)
     worker.log.info("ready (worker %s)", os.getpid())
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from urllib3 import Retry
 
-from optimizer.cli._bulk import bulk_settings, spare_the_collector
+from optimizer.cli._bulk import bulk_settings, suit_batches
 from optimizer.cli._lock import data_folder_lock
 from optimizer.cli._options import data_dir_option
 from optimizer.ingest.files import EventFile, Piece, presets
@@ -184,7 +184,7 @@ def _pipeline(settings: Any, project: str, system: str | None) -> Iterator[Send]
     from optimizer.app import open_ingest  # noqa: PLC0415 - imported only when the command runs
 
     with open_ingest(settings, project, system) as take:
-        spare_the_collector()
+        suit_batches()
         yield lambda rows: msgspec.to_builtins(take(rows))
 
 

@@ -8,10 +8,10 @@ different ids that share a hash are both kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from optimizer.storage.events import EventStore
@@ -19,8 +19,7 @@ from optimizer.storage.events import EventStore
 MERGE_AT = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class Identified:
+class Identified(Struct, frozen=True, gc=False):
     """One incoming row as the deduplicator sees it.
 
     Attributes:

@@ -184,11 +184,11 @@ class Preparer:
     def _timestamp(self, index: int, sent: dt.datetime | None, prepared: Prepared) -> dt.datetime | None:
         if sent is None:
             return self.received_at
-        if sent > self.received_at + CLAMPED_FUTURE:
-            detail = "`timestamp` is more than 1 h ahead of our clock."
-            prepared.rejected.append(Verdict(index, "future_timestamp", detail))
-            return None
         if sent > self.received_at:
+            if sent > self.received_at + CLAMPED_FUTURE:
+                detail = "`timestamp` is more than 1 h ahead of our clock."
+                prepared.rejected.append(Verdict(index, "future_timestamp", detail))
+                return None
             detail = "`timestamp` is ahead of our clock; the time of receipt was stored."
             prepared.warnings.append(Verdict(index, "clamped_timestamp", detail))
             return self.received_at

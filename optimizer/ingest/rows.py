@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from optimizer.core.naming import canonical_name
 from optimizer.ingest.dedup import Identified, hash_bytes, hash_id
@@ -18,8 +18,7 @@ _ENCODER = msgspec.json.Encoder()
 _SORTED = msgspec.json.Encoder(order="sorted")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True, gc=False):
     """One row ready for the writer.
 
     Attributes:
@@ -35,8 +34,7 @@ class Row:
     kept: Kept | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True, gc=False):
     """What preparation found about an event.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -67,6 +68,8 @@ class Ingest:
         cookieless: Ids for visitors who have none.
         tally: Counts what was rejected.
         linked: Units known to be another one, so that the same link is not written with every event.
+        gate: Lets one batch through preparation at a time. Python would run one at a time anyway, but would make the
+            writer wait behind all of them.
     """
 
     collector: Collector
@@ -74,6 +77,7 @@ class Ingest:
     cookieless: CookielessIdentity
     tally: RejectionTally
     linked: set[tuple[int, str]] = field(default_factory=set)
+    gate: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, project_id: int, decoded: Decoded, origin: Origin) -> BatchAnswer:
         """Store a decoded batch.
@@ -81,7 +85,11 @@ class Ingest:
         Raises:
             BusyError: Nothing was stored; safe to send again.
         """
-        prepared = self._prepare(project_id, decoded, origin)
+        with self.gate:
+            prepared = self._prepare(project_id, decoded, origin)
+        return self._store(project_id, prepared, origin)
+
+    def _store(self, project_id: int, prepared: Prepared, origin: Origin) -> BatchAnswer:
         self.tally.count(project_id, prepared, now=origin.received_at)
         receipt = self.collector.submit(project_id, prepared, received_at=origin.received_at)
         if prepared.new_names:
@@ -119,8 +127,10 @@ class Ingest:
     def take_events(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
         """Store a batch in our own event format."""
         decoded = Decoded()
-        decoded.events = _EVENTS.decode(items, decoded.rejected, decoded.warnings)
-        return self.take(project_id, decoded, origin)
+        with self.gate:
+            decoded.events = _EVENTS.decode(items, decoded.rejected, decoded.warnings)
+            prepared = self._prepare(project_id, decoded, origin)
+        return self._store(project_id, prepared, origin)
 
     def take_exposures(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
         """Store a batch of exposures."""

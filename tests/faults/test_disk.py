@@ -180,5 +180,7 @@ def write_while_the_folder_changes(folder: str) -> None:
 
 
 def _item(number: int, place: int) -> Raw:
-    page = os.urandom(1_500).hex()
-    return Raw(b'{"event_id":"e%d-%d","name":"view","context":{"page":"%s"}}' % (number, place, page.encode()))
+    note = os.urandom(
+        6_000
+    ).hex()  # so that the log is full, and must be written into the file, before the folder opens
+    return Raw(b'{"event_id":"e%d-%d","name":"view","properties":{"note":"%s"}}' % (number, place, note.encode()))
