@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from optimizer.core.stats.effects import Floats
 from optimizer.core.stats.moments import Moments
 
-Floats = NDArray[np.float64]
 ROUNDING = 1e-9  # what sums of squares may lose before they contradict their sums
 
 
