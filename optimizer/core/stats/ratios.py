@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimizer.core.stats.effects import Floats, Interval
 
@@ -36,13 +37,13 @@ class Lifts(NamedTuple):
         estimate: d/m.
         lower: Lower end of the interval.
         upper: Upper end of the interval.
-        fieller: Whether the interval is Fieller's; else the delta method's.
+        names: ``fieller``, ``delta`` or, from a posterior, ``credible``.
     """
 
     estimate: Floats
     lower: Floats
     upper: Floats
-    fieller: np.ndarray
+    names: NDArray[np.object_]
 
 
 class Sampled(NamedTuple):
@@ -86,7 +87,7 @@ def relative_lifts(of: Relation, critical: Floats, *, delta: bool = False) -> Li
         upper = np.where(fieller, (middle + root) / leading, ratio + symmetric)
     positive = (m > 0) & np.isfinite(lower) & np.isfinite(upper)
     estimate, lower, upper = (np.where(positive, array, np.nan) for array in (ratio, lower, upper))
-    return Lifts(estimate, lower, upper, fieller)
+    return Lifts(estimate, lower, upper, np.where(fieller, "fieller", "delta").astype(object))
 
 
 def relative_lift(control: Sampled, treatment: Sampled, critical: float) -> Lift | None:
@@ -123,4 +124,4 @@ def _lift(control: Sampled, treatment: Sampled, critical: float, *, delta: bool)
     if np.isnan(found.estimate[0]):
         return None
     interval = Interval(float(found.lower[0]), float(found.upper[0]))
-    return Lift(float(found.estimate[0]), interval, "fieller" if found.fieller[0] else "delta")
+    return Lift(float(found.estimate[0]), interval, str(found.names[0]))
