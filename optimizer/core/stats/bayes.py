@@ -11,11 +11,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from optimizer.core.stats.effects import Floats
-from optimizer.core.stats.pairs import Judged, Pairs
+from optimizer.core.stats.pairs import Judged, Pairs, overlay
 from optimizer.core.stats.ratios import Lifts, Relation, relative_lifts
 
 CAUTION = "A Bayesian figure carries no guarantee on the error rate when it is read repeatedly."
@@ -46,6 +45,9 @@ class Prior(NamedTuple):
         return (
             f"Prior: Beta({self.conversions:g}, {self.others:g}) on each rate; {means} on relative effects of means."
         )
+
+
+FLAT = Prior()
 
 
 class Belief(NamedTuple):
@@ -99,7 +101,8 @@ def judge_by_belief(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:
         ["beta_binomial"] * len(places),
         *belief,
     )
-    return _spread(found, exact, places)
+    overlay(found, exact, places)
+    return found
 
 
 def betas(yes_a: Floats, n_a: Floats, yes_b: Floats, n_b: Floats, prior: Prior) -> Betas:
@@ -234,15 +237,3 @@ def _normal(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:
     lifts = relative_lifts(relation, critical)
     bounds = (mean - half, mean + half)
     return Judged(mean, critical, error, *bounds, none, lifts, names, special.ndtr(z), loss, baseline_loss)
-
-
-def _spread(over: Judged, exact: Judged, places: NDArray[np.intp]) -> Judged:
-    """Put the exact answers in their places."""
-    for kept, new in zip(over, exact, strict=True):
-        if isinstance(kept, np.ndarray) and isinstance(new, np.ndarray):
-            kept[places] = new
-    for kept, new in zip(over.lifts, exact.lifts, strict=True):
-        kept[places] = new
-    for place, name in zip(places, exact.names, strict=True):
-        over.names[place] = name
-    return over

@@ -25,7 +25,7 @@ class Adjusted(NamedTuple):
         mean: Adjusted mean per arm: ȳ − θᵀ(x̄ − x̄ over all arms).
         variance: Adjusted variance of one unit, per arm: Var Y + θᵀ Var X θ − 2θᵀcov.
         covariance: Covariance of a unit's adjusted and unadjusted value, per arm: Var Y − θᵀcov.
-        status: Empty, ``constant_covariate`` or ``too_few_units``; then nothing is adjusted.
+        status: Empty, ``constant_covariate``, ``explains_all`` or ``too_few_units``; then nothing is adjusted.
         detail: One sentence on the status.
     """
 
@@ -73,6 +73,9 @@ def adjust(n: Floats, means: Floats, covariances: Floats) -> Adjusted:
     explained = covariances[:, 0, 1:] @ theta
     own = covariances[:, 0, 0]
     variance = own + np.einsum("i,aij,j->a", theta, covariances[:, 1:, 1:], theta) - 2 * explained
+    if (freedom * variance).sum() <= 1e-9 * (freedom * own).sum():  # nothing is left to test by but rounding
+        detail = "The covariate explains all of the metric: is it really known before exposure?"
+        return _unadjusted(means, covariances, "explains_all", detail)
     mean = means[:, 0] - (means[:, 1:] - centre) @ theta
     return Adjusted(theta, mean, np.maximum(variance, 0.0), own - explained)
 

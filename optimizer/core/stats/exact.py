@@ -5,6 +5,8 @@ They hold at a fixed horizon only: under monitoring a gate waits until the appro
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from scipy import stats
 
@@ -14,6 +16,7 @@ SMALL_CELL = 10
 BOSCHLOO_TABLES = 4_000
 
 
+@functools.lru_cache(maxsize=4096)
 def exact_p_value(yes_a: int, n_a: int, yes_b: int, n_b: int) -> tuple[float, str]:
     """Return a two-sided p-value and the test's name, ``boschloo`` or ``fisher``.
 

@@ -51,7 +51,8 @@ class Figures:
         covariance: Of one unit's adjusted and unadjusted value.
         converters: Units with a value.
         adjusted: Whether a covariate was used.
-        status: Why a covariate was not used: empty, ``constant_covariate``, ``too_few_units``, ``unknown_products``.
+        status: Why a covariate was not used: empty, ``constant_covariate``, ``explains_all``,
+            ``too_few_units``, ``unknown_products``.
         detail: One sentence on that.
     """
 
@@ -82,8 +83,7 @@ def figures(row: CrossMoments, measure: Measure, *, adjusted: bool = True) -> Fi
     names = [measure.value, *([measure.denominator] if measure.denominator else []), *measure.covariates]
     if measure.family == "ratio" and measure.denominator is None:
         raise ValueError("a ratio needs a denominator")
-    part = row.select(names)
-    means, covariances = part.means, part.covariances
+    means, covariances = row.described(names)
     converters = _converters(row, measure)
     if measure.family == "ratio":
         means, covariances = linearised(means, covariances)
@@ -91,17 +91,17 @@ def figures(row: CrossMoments, measure: Measure, *, adjusted: bool = True) -> Fi
         own = means[:, 0] * (1 - means[:, 0])
     else:
         own = covariances[:, 0, 0]
-    mean, total = means[:, 0], part.totals[:, 0]
-    plain = Figures(part.n, total, mean, own, mean, own, own, converters)
+    mean, total = means[:, 0], row.totals[:, row.place(measure.value)]
+    plain = Figures(row.n, total, mean, own, mean, own, own, converters)
     if not (adjusted and measure.covariates):
         return plain
-    if np.isnan(covariances[part.n > 0]).any():
+    if np.isnan(covariances[row.n > 0]).any():
         detail = "The covariate's cross-products with the metric were not given."
         return _without(row, measure, "unknown_products", detail)
-    found = adjust(part.n, means, covariances)
+    found = adjust(row.n, means, covariances)
     if found.status:
         return _without(row, measure, found.status, found.detail)
-    return Figures(part.n, total, found.mean, found.variance, mean, own, found.covariance, converters, adjusted=True)
+    return Figures(row.n, total, found.mean, found.variance, mean, own, found.covariance, converters, adjusted=True)
 
 
 def linearised(means: Floats, covariances: Floats) -> tuple[Floats, Floats]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.effects import Effect, Floats, Interval
@@ -157,9 +158,24 @@ def normal_answer(pairs: Pairs, variance: Floats, critical: Floats, p_value: Flo
         pairs.difference, pairs.base, variance, pairs.base_variance + excess, pairs.covariance - excess
     )
     lifts = relative_lifts(relation, critical)
-    none = np.full(len(error), np.nan)
+    none = [np.full(len(error), np.nan) for _ in range(3)]
     d, half = pairs.difference, critical * error
-    return Judged(d, critical, error, d - half, d + half, p_value, lifts, names, none, none, none)
+    return Judged(d, critical, error, d - half, d + half, p_value, lifts, names, *none)
+
+
+def blank_answer(count: int) -> Judged:
+    """Return an answer of NaN for `count` pairs: what `overlay` fills in."""
+    a, b, c, d, e, f, g, h, i, j, k, m = (np.full(count, np.nan) for _ in range(12))
+    return Judged(a, b, c, d, e, f, Lifts(g, h, i, np.full(count, "", object)), [""] * count, j, k, m)
+
+
+def overlay(over: Judged, part: Judged, places: NDArray[np.intp]) -> None:
+    """Put the answers of some pairs in their places among all."""
+    for kept, new in (*zip(over, part, strict=True), *zip(over.lifts, part.lifts, strict=True)):
+        if isinstance(kept, np.ndarray) and isinstance(new, np.ndarray):
+            kept[places] = new
+    for place, name in zip(places.tolist(), part.names, strict=True):
+        over.names[place] = name
 
 
 def monitored_variance(pairs: Pairs) -> Floats:

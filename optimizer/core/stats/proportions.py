@@ -41,6 +41,10 @@ def judge_proportions(pairs: Pairs, alpha: Floats, *, pooled: bool = False) -> J
         )
         found.lower[place], found.upper[place] = newcombe_interval(control, treatment, float(alpha[place]))
         found.names[place] = f"{test}+newcombe"
+        related = score_ratio_interval(control, treatment, float(alpha[place]))
+        if related is not None:
+            found.lifts.lower[place], found.lifts.upper[place] = (bound - 1 for bound in related)
+            found.lifts.names[place] = "score"
     return found
 
 
@@ -95,3 +99,29 @@ def newcombe_interval(control: Moments, treatment: Moments, alpha: float) -> Int
     return Interval(
         difference - math.hypot(p_b - low_b, high_a - p_a), difference + math.hypot(high_b - p_b, p_a - low_a)
     )
+
+
+def score_ratio_interval(control: Moments, treatment: Moments, alpha: float) -> Interval | None:
+    """Return the interval of p_b/p_a that goes with Newcombe's: it holds 1 exactly when that one holds 0.
+
+    Both recover variances from Wilson's limits; R is inside when the interval of p_b − R·p_a holds 0.
+
+    Returns:
+        The interval, or None when the control has no conversion.
+
+    Source:
+        Donner and Zou, "Closed-form confidence intervals for functions of the normal mean and standard deviation"
+        (2012), eq. 4, with Wilson's limits.
+    """
+    if control.total == 0:
+        return None
+    p_a, p_b = control.mean, treatment.mean
+    low_a, high_a = wilson_interval(control.total, control.n, alpha)
+    low_b, high_b = wilson_interval(treatment.total, treatment.n, alpha)
+    product, above, below = p_a * p_b, high_a * (2 * p_a - high_a), low_a * (2 * p_a - low_a)
+    lower_rest, upper_rest = low_b * (2 * p_b - low_b), high_b * (2 * p_b - high_b)
+    root = math.sqrt(max(0.0, product**2 - above * lower_rest))
+    lower = (
+        lower_rest / (product + root) if product + root > 0 else 0.0
+    )  # the other form cancels when above is near 0
+    return Interval(lower, (product + math.sqrt(max(0.0, product**2 - below * upper_rest))) / below)

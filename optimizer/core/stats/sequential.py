@@ -126,18 +126,6 @@ def sequential_means(control: Moments, treatment: Moments, alpha: float, rho2: f
     return _single(control, treatment, "mean", alpha, rho2)
 
 
-def missing_conversions(control: Moments, treatment: Moments) -> int:
-    """Return how many more conversions the smaller arm must expect before a proportion gets a verdict (0: none)."""
-    rate = (control + treatment).mean if control.n + treatment.n else 0.0
-    rarer = min(rate, 1 - rate)
-    return max(0, math.ceil(EXPECTED_CONVERSIONS - min(control.n, treatment.n) * rarer - 1e-9))
-
-
-def missing_converters(converters_a: int, converters_b: int) -> int:
-    """Return how many more units with a value the smaller arm needs before a sum gets a verdict (0: none)."""
-    return max(0, CONVERTERS - min(converters_a, converters_b))
-
-
 def single_look_power(effect: float, standard_error: float, critical: float) -> float:
     """Return the power of one look: 1 − Φ(k − d/SE) + Φ(−k − d/SE), a lower bound for monitoring."""
     shift = effect / standard_error

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from optimizer.core.stats.moments import Moments
 from optimizer.core.stats.sequential import (
     critical_value,
-    missing_conversions,
-    missing_converters,
     one_sided_critical_value,
     one_sided_p_value,
     p_value,
@@ -66,15 +64,6 @@ def test_one_sided_p_is_one_below_zero_and_stays_finite_far_out() -> None:
     assert one_sided_p_value(-3, 1000, RHO2) == 1.0
     assert one_sided_p_value(1e-9, 1000, RHO2) == 1.0
     assert one_sided_p_value(100, 1000, RHO2) < 1e-300
-
-
-def test_gates_count_what_is_missing() -> None:
-    control, treatment = Moments.of_conversions(1000, 20), Moments.of_conversions(1000, 20)
-    assert missing_conversions(control, treatment) == 5
-    assert missing_conversions(Moments.of_conversions(1000, 980), Moments.of_conversions(1000, 980)) == 5
-    assert missing_conversions(Moments(0, 0, 0), Moments(0, 0, 0)) == 25
-    assert missing_conversions(Moments.of_conversions(2000, 40), Moments.of_conversions(2000, 40)) == 0
-    assert missing_converters(99, 500) == 1
 
 
 def test_nothing_varies_is_refused_by_name() -> None:
