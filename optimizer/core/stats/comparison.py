@@ -6,21 +6,21 @@ them and intervals with the p-values. What cannot be judged gets a status and no
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from optimizer.core.stats.bayes import CAUTION
 from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.design import Case, Design, Method, judge
-from optimizer.core.stats.effects import Floats, Interval, check_alpha
+from optimizer.core.stats.effects import Floats, check_alpha
 from optimizer.core.stats.figures import Figures, Measure, figures
+from optimizer.core.stats.findings import Comparison, Unadjusted, describe
 from optimizer.core.stats.moments import Moments
 from optimizer.core.stats.multiplicity import holm, interval_alphas
-from optimizer.core.stats.pairs import Judged, Pairs, join, pair_up
+from optimizer.core.stats.pairs import Pairs, join, pair_up
 from optimizer.core.stats.sequential import DEFAULT_PLANNED_PAIR
 from optimizer.core.stats.statuses import missing_units, status_of
 
@@ -52,66 +52,6 @@ class Arm:
     moments: Moments
     weight: float = 1.0
     converters: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unadjusted:
-    """The same comparison without covariates, at the same level."""
-
-    absolute: float
-    absolute_interval: Interval
-    relative: float | None
-    relative_interval: Interval | None
-    p_value: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One arm against the baseline; numbers are None unless the status is `ok` (or `not_final`).
-
-    Attributes:
-        variant: The arm.
-        baseline: The arm it is compared with.
-        status: ok, or one of `statuses.Status`.
-        detail: One sentence on the status, on a covariate that was not used, or on what the method does not promise.
-        missing: Units or conversions that are missing, for too_early and not_final.
-        absolute: μ_b − μ_a and its interval.
-        relative: μ_b/μ_a − 1 and its interval, None when μ_a is not above 0.
-        level: Level of both intervals (adjusted like the p-value).
-        p_value: By the method; anytime-valid under `sequential`; None under `bayesian`.
-        adjusted_p_value: Holm over arms.
-        significant: adjusted_p_value < α (Bayesian: the interval excludes 0), and the status allows a verdict.
-        method: The convention, by name.
-        chance_to_win: P(μ_b > μ_a), Bayesian only.
-        expected_loss: What choosing the arm is expected to cost, Bayesian only, in the metric's unit.
-        baseline_loss: What keeping the baseline is expected to cost, Bayesian only.
-        covariate: ``adjusted``; why not (``constant_covariate``, ``explains_all``, ``too_few_units``,
-            ``unknown_products``); empty when the metric has none.
-        unadjusted: The figures without covariates, where the main ones are adjusted.
-        variance_reduction: Share of the difference's sampling variance that the covariates took away.
-    """
-
-    variant: str
-    baseline: str
-    status: str = "ok"
-    detail: str = ""
-    missing: int = 0
-    absolute: float | None = None
-    absolute_interval: Interval | None = None
-    standard_error: float | None = None
-    relative: float | None = None
-    relative_interval: Interval | None = None
-    level: float | None = None
-    p_value: float | None = None
-    adjusted_p_value: float | None = None
-    significant: bool = False
-    method: str | None = None
-    chance_to_win: float | None = None
-    expected_loss: float | None = None
-    baseline_loss: float | None = None
-    covariate: str = ""
-    unadjusted: Unadjusted | None = None
-    variance_reduction: float | None = None
 
 
 def compare(arms: Mapping[str, Arm], baseline: str, design: Design) -> list[Comparison]:
@@ -168,7 +108,7 @@ def compare_cases(cases: Sequence[Case], baseline: str, adjust: Adjustment) -> l
         if (alpha != design.alpha).any():
             judged = judge(pairs, alpha, design)
     plain = _judge_plain(usable, alpha, design)
-    answers = iter(_answers(judged, alpha, adjusted, design))
+    answers = iter(describe(judged, pairs, alpha, adjusted, design))
     for part in usable:
         for place in part.places:
             part.comparisons[place] = replace(part.comparisons[place], **next(answers))
@@ -260,55 +200,10 @@ def _judge_plain(usable: Sequence[_Laid], alpha: Floats, design: Design) -> list
     if not parts:
         return []
     pairs, level = join(parts), np.concatenate(levels)
-    rows = _answers(judge(pairs, level, design), level, [], design)
+    rows = describe(judge(pairs, level, design), pairs, level, [], design)
     keys = ("absolute", "absolute_interval", "relative", "relative_interval", "p_value")
     variances = (pairs.variance_a + pairs.variance_b).tolist()
     return [(Unadjusted(*(row[key] for key in keys)), v) for row, v in zip(rows, variances, strict=True)]
-
-
-def _answers(judged: Judged, alpha: Floats, adjusted: Sequence[float], design: Design) -> list[dict[str, Any]]:
-    columns = zip(
-        judged.estimate.tolist(),
-        zip(judged.lower.tolist(), judged.upper.tolist(), strict=True),
-        judged.standard_error.tolist(),
-        judged.lifts.estimate.tolist(),
-        zip(judged.lifts.lower.tolist(), judged.lifts.upper.tolist(), strict=True),
-        judged.p_value.tolist(),
-        judged.names,
-        judged.lifts.names.tolist(),
-        zip(judged.chance_to_win.tolist(), judged.loss.tolist(), judged.baseline_loss.tolist(), strict=True),
-        alpha.tolist(),
-        adjusted or [math.nan] * len(alpha),
-        strict=True,
-    )
-    answers = []
-    for estimate, bounds, error, lift, lift_bounds, p, name, lift_name, belief, level, q in columns:
-        related = not math.isnan(lift)
-        significant = q < design.alpha
-        if design.method == "bayesian":
-            significant = bounds[0] > 0 or bounds[1] < 0
-        answers.append(
-            {
-                "absolute": estimate,
-                "absolute_interval": Interval(*bounds),
-                "standard_error": error,
-                "relative": lift if related else None,
-                "relative_interval": Interval(*lift_bounds) if related else None,
-                "level": 1 - level,
-                "p_value": _known(p),
-                "adjusted_p_value": _known(q),
-                "significant": significant,
-                "method": f"{name}, {lift_name}" if related else name,
-                "chance_to_win": _known(belief[0]),
-                "expected_loss": _known(belief[1]),
-                "baseline_loss": _known(belief[2]),
-            }
-        )
-    return answers
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _say_what_covariates_did(usable: Sequence[_Laid], pairs: Pairs, plain: list[tuple[Unadjusted, float]]) -> None:

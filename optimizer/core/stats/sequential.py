@@ -38,8 +38,14 @@ def rho_squared(alpha: float, planned_pair: float) -> float:
     check_alpha(alpha)
     if planned_pair <= 0:
         raise ValueError("planned_pair must be positive")
+    return float(tuned(alpha, np.array(planned_pair)))
+
+
+def tuned(alpha: float, planned: Floats) -> Floats:
+    """Return ρ² for many plans at once; see `rho_squared`."""
     log = -2 * math.log(alpha)
-    return (log + math.log1p(log)) / planned_pair
+    rho2: Floats = (log + math.log1p(log)) / planned
+    return rho2
 
 
 def judge_sequentially(pairs: Pairs, alpha: Floats, design_alpha: float) -> Judged:
@@ -50,8 +56,7 @@ def judge_sequentially(pairs: Pairs, alpha: Floats, design_alpha: float) -> Judg
         alpha: Per pair, level of the interval is 1 − alpha.
         design_alpha: What the sequence is tuned to, also where an adjusted interval is asked for.
     """
-    log = -2 * math.log(design_alpha)
-    return _judge(pairs, alpha, (log + math.log1p(log)) / pairs.planned)
+    return _judge(pairs, alpha, tuned(design_alpha, pairs.planned))
 
 
 def _judge(pairs: Pairs, alpha: Floats, rho2: Floats) -> Judged:
