@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -109,11 +109,13 @@ def compare_cases(cases: Sequence[Case], baseline: str, adjust: Adjustment) -> l
             judged = judge(pairs, alpha, design)
     plain = _judge_plain(usable, alpha, design)
     answers = iter(describe(judged, pairs, alpha, adjusted, design))
+    covariates = iter(_covariates(usable, pairs, plain))
     for part in usable:
         for place in part.places:
-            part.comparisons[place] = replace(part.comparisons[place], **next(answers))
-    _say_what_covariates_did(usable, pairs, plain)
-    return [[_with_verdict(found) for found in part.comparisons] for part in laid]
+            blank, answer = part.comparisons[place], next(answers)
+            answer["significant"] = answer["significant"] and blank.status == "ok"
+            part.comparisons[place] = replace(blank, **answer, **next(covariates))
+    return [part.comparisons for part in laid]
 
 
 def planned_pair(arms: Mapping[str, Arm], baseline: str, name: str, design: Design) -> float:
@@ -206,20 +208,20 @@ def _judge_plain(usable: Sequence[_Laid], alpha: Floats, design: Design) -> list
     return [(Unadjusted(*(row[key] for key in keys)), v) for row, v in zip(rows, variances, strict=True)]
 
 
-def _say_what_covariates_did(usable: Sequence[_Laid], pairs: Pairs, plain: list[tuple[Unadjusted, float]]) -> None:
+def _covariates(usable: Sequence[_Laid], pairs: Pairs, plain: list[tuple[Unadjusted, float]]) -> list[dict[str, Any]]:
+    """Say per pair what covariates did, or why they did nothing."""
     variances, beside = iter((pairs.variance_a + pairs.variance_b).tolist()), iter(plain)
+    found = list[dict[str, Any]]()
     for part in usable:
         for place in part.places:
-            found, variance = part.comparisons[place], next(variances)
+            variance = next(variances)
             if part.plain is not None:
                 unadjusted, whole = next(beside)
                 reduction = 1 - variance / whole if whole > 0 else None
-                found = replace(found, covariate="adjusted", unadjusted=unadjusted, variance_reduction=reduction)
+                found.append({"covariate": "adjusted", "unadjusted": unadjusted, "variance_reduction": reduction})
             elif part.figures.status:
-                detail = f"{found.detail} {part.figures.detail}".strip()
-                found = replace(found, covariate=part.figures.status, detail=detail)
-            part.comparisons[place] = found
-
-
-def _with_verdict(found: Comparison) -> Comparison:
-    return found if found.status == "ok" or not found.significant else replace(found, significant=False)
+                detail = f"{part.comparisons[place].detail} {part.figures.detail}".strip()
+                found.append({"covariate": part.figures.status, "detail": detail})
+            else:
+                found.append({})
+    return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimizer.core.stats.effects import Floats
 
@@ -63,12 +64,7 @@ def adjust(n: Floats, means: Floats, covariances: Floats) -> Adjusted:
     if freedom.sum() < UNITS_PER_COVARIATE * varies.sum():
         needed = int(UNITS_PER_COVARIATE * varies.sum() + len(n))
         return _unadjusted(means, covariances, "too_few_units", f"A covariate is used from {needed} units on.")
-    theta = np.zeros(len(spread))
-    deviation = np.sqrt(spread[varies])
-    correlation = pooled[1:, 1:][np.ix_(varies, varies)] / np.outer(deviation, deviation)
-    # A pseudo-inverse, so that two covariates that say the same thing share the coefficient.
-    theta[varies] = np.linalg.pinv(correlation, rcond=1e-9, hermitian=True) @ (pooled[1:, 0][varies] / deviation)
-    theta[varies] /= deviation
+    theta = _coefficients(pooled, spread, varies)
     centre = (n[:, None] * means[:, 1:]).sum(0) / max(n.sum(), 1.0)
     explained = covariances[:, 0, 1:] @ theta
     own = covariances[:, 0, 0]
@@ -78,6 +74,19 @@ def adjust(n: Floats, means: Floats, covariances: Floats) -> Adjusted:
         return _unadjusted(means, covariances, "explains_all", detail)
     mean = means[:, 0] - (means[:, 1:] - centre) @ theta
     return Adjusted(theta, mean, np.maximum(variance, 0.0), own - explained)
+
+
+def _coefficients(pooled: Floats, spread: Floats, varies: NDArray[np.bool_]) -> Floats:
+    if len(spread) == 1:
+        one: Floats = pooled[0, 1:] / spread
+        return one
+    theta = np.zeros(len(spread))
+    deviation = np.sqrt(spread[varies])
+    correlation = pooled[1:, 1:][np.ix_(varies, varies)] / np.outer(deviation, deviation)
+    # A pseudo-inverse, so that two covariates that say the same thing share the coefficient.
+    theta[varies] = np.linalg.pinv(correlation, rcond=1e-9, hermitian=True) @ (pooled[1:, 0][varies] / deviation)
+    theta[varies] /= deviation
+    return theta
 
 
 def _unadjusted(means: Floats, covariances: Floats, status: str, detail: str) -> Adjusted:
