@@ -1,34 +1,42 @@
-"""The one comparison behind `POST /v1/analyses` and experiment results: moments in, figures and statuses out.
+"""The one comparison behind `POST /v1/analyses` and experiment results: sums in, figures and statuses out.
 
-Every arm is compared with the baseline by the chosen method; p-values are adjusted over arms (Holm) and intervals
-with them. What cannot be judged gets a status and no number, never a NaN.
+Every arm is compared with the baseline by the chosen method, all metrics and arms at once; p-values are adjusted over
+them and intervals with the p-values. What cannot be judged gets a status and no number, never a NaN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, NamedTuple
 
-from optimizer.core.stats.effects import Effect, Interval, check_alpha
-from optimizer.core.stats.means import compare_means
+import numpy as np
+
+from optimizer.core.stats.bayes import CAUTION
+from optimizer.core.stats.cross import CrossMoments
+from optimizer.core.stats.design import Case, Design, Method, judge
+from optimizer.core.stats.effects import Floats, check_alpha
+from optimizer.core.stats.figures import Figures, Measure, figures
+from optimizer.core.stats.findings import Comparison, Unadjusted, describe
 from optimizer.core.stats.moments import Moments
 from optimizer.core.stats.multiplicity import holm, interval_alphas
-from optimizer.core.stats.proportions import compare_proportions
-from optimizer.core.stats.ratios import Sampled, relative_lift
-from optimizer.core.stats.sequential import (
-    DEFAULT_PLANNED_PAIR,
-    missing_conversions,
-    missing_converters,
-    rho_squared,
-    sequential_means,
-    sequential_proportions,
-)
+from optimizer.core.stats.pairs import Pairs, join, pair_up
+from optimizer.core.stats.sequential import DEFAULT_PLANNED_PAIR
+from optimizer.core.stats.statuses import missing_units, status_of
 
-Method = Literal["fixed", "sequential"]
-Family = Literal["proportion", "mean"]
+__all__ = [
+    "Arm",
+    "Case",
+    "Comparison",
+    "Design",
+    "Method",
+    "Unadjusted",
+    "compare",
+    "compare_cases",
+    "compare_family",
+    "planned_pair",
+]
 Adjustment = Callable[[Sequence[float]], list[float]]
-MINIMUM_UNITS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,65 +46,12 @@ class Arm:
     Attributes:
         moments: n, Σx, Σx².
         weight: Its share of traffic, in any scale; 0 closes it.
-        converters: Units with a value above 0, for the gate of sums; None means Σx of a proportion.
+        converters: Units with a value above 0, for the gate of sums; None means the least that Σx and Σx² allow.
     """
 
     moments: Moments
     weight: float = 1.0
     converters: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One arm against the baseline; numbers are None unless the status is `ok` (or `not_final`).
-
-    Attributes:
-        variant: The arm.
-        baseline: The arm it is compared with.
-        status: ok, too_early, not_final, empty, zero_weight, no_variance, no_sum_of_squares.
-        detail: One sentence on the status; empty when ok.
-        missing: Units or conversions that are missing, for too_early and not_final.
-        absolute: μ_b − μ_a and its interval.
-        relative: μ_b/μ_a − 1 and its interval, None when μ_a is 0.
-        level: Level of both intervals (adjusted like the p-value).
-        p_value: By the method; anytime-valid under `sequential`.
-        adjusted_p_value: Holm over arms.
-        significant: adjusted_p_value < α, and the status allows a verdict.
-        method: The convention, by name.
-    """
-
-    variant: str
-    baseline: str
-    status: str = "ok"
-    detail: str = ""
-    missing: int = 0
-    absolute: float | None = None
-    absolute_interval: Interval | None = None
-    standard_error: float | None = None
-    relative: float | None = None
-    relative_interval: Interval | None = None
-    level: float | None = None
-    p_value: float | None = None
-    adjusted_p_value: float | None = None
-    significant: bool = False
-    method: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Design:
-    """How arms are compared.
-
-    Attributes:
-        method: ``fixed`` (one look at the planned size) or ``sequential``.
-        alpha: Two-sided error rate.
-        planned_total: Planned visitors over all open arms; None means the analyst vouches for it being the end.
-        family: ``proportion`` for 0/1 metrics, else ``mean``.
-    """
-
-    method: Method
-    alpha: float
-    planned_total: float | None
-    family: Family = "proportion"
 
 
 def compare(arms: Mapping[str, Arm], baseline: str, design: Design) -> list[Comparison]:
@@ -111,130 +66,162 @@ def compare(arms: Mapping[str, Arm], baseline: str, design: Design) -> list[Comp
 def compare_family(
     cases: Sequence[tuple[Mapping[str, Arm], Design]], baseline: str, adjust: Adjustment
 ) -> list[list[Comparison]]:
+    """Compare metrics that are given as moments; see `compare_cases`.
+
+    Args:
+        cases: One metric each: its arms and its design.
+        baseline: The arm to compare with.
+        adjust: `holm` where every claim must hold, `benjamini_hochberg` where a share may not.
+    """
+    return compare_cases([_case(arms, design) for arms, design in cases], baseline, adjust)
+
+
+def compare_cases(cases: Sequence[Case], baseline: str, adjust: Adjustment) -> list[list[Comparison]]:
     """Compare every arm with the baseline on several metrics, adjusting over all of them together.
 
     Args:
-        cases: One metric each: its arms and its design; all designs share one alpha.
+        cases: One metric each; their designs may differ in `planned_total` and `family` only.
         baseline: The arm to compare with.
         adjust: `holm` where every claim must hold, `benjamini_hochberg` where a share may not.
 
     Returns:
-        One list per case, in order.
+        One list per case, in order: a comparison for every arm but the baseline.
 
     Raises:
-        ValueError: The baseline is not an arm of every case, or an alpha is outside (0, 1).
+        ValueError: The baseline is not an arm of every case, an alpha is outside (0, 1), or designs differ in more.
     """
-    keyed: dict[tuple[int, str], Comparison] = {}
-    for place, (arms, design) in enumerate(cases):
-        check_alpha(design.alpha)
-        if baseline not in arms:
-            raise ValueError("baseline must name one of the arms")
-        others = (name for name in arms if name != baseline)
-        keyed.update({(place, name): _one(arms, baseline, name, design, design.alpha) for name in others})
-    judged = [key for key, found in keyed.items() if found.p_value is not None]
-    p_values = [keyed[key].p_value or 0.0 for key in judged]
-    adjusted = adjust(p_values)
-    alphas = interval_alphas(p_values, adjusted, cases[0][1].alpha) if cases else []
-    for (place, name), q_value, level_alpha in zip(judged, adjusted, alphas, strict=True):
-        arms, design = cases[place]
-        again = keyed[place, name]
-        if level_alpha != design.alpha:
-            own = _one(arms, baseline, name, design, level_alpha)
-            again = replace(own, p_value=again.p_value)
-        significant = again.status == "ok" and q_value < design.alpha
-        keyed[place, name] = replace(again, adjusted_p_value=q_value, significant=significant)
-    return [[found for (place, _), found in keyed.items() if place == wanted] for wanted in range(len(cases))]
-
-
-def _one(arms: Mapping[str, Arm], baseline: str, name: str, design: Design, alpha: float) -> Comparison:
-    control, treatment = arms[baseline], arms[name]
-    blank = Comparison(name, baseline)
-    status = _unusable(control, treatment, design)
-    if status:
-        return replace(blank, status=status[0], detail=status[1])
-    status_early = _too_early(control, treatment, design)
-    if status_early:
-        return replace(blank, status="too_early", detail=status_early[1], missing=status_early[0])
-    effect = _effect(control.moments, treatment.moments, design, alpha, planned_pair(arms, baseline, name, design))
-    lift = relative_lift(_sampled(control.moments, design), _sampled(treatment.moments, design), effect.critical)
-    missing = _missing_units(arms, design)
-    return replace(
-        blank,
-        status="not_final" if missing else "ok",
-        detail=f"{missing} of the planned visitors are missing; a fixed-horizon test is read once, at the end."
-        if missing
-        else "",
-        missing=missing,
-        absolute=effect.estimate,
-        absolute_interval=effect.interval,
-        standard_error=effect.standard_error,
-        relative=lift.estimate if lift else None,
-        relative_interval=lift.interval if lift else None,
-        level=1 - alpha,
-        p_value=effect.p_value,
-        method=f"{effect.method}, {lift.method}" if lift else effect.method,
-    )
-
-
-def _unusable(control: Arm, treatment: Arm, design: Design) -> tuple[str, str] | None:
-    if control.weight == 0 or treatment.weight == 0:
-        return "zero_weight", "An arm of weight 0 takes no part in the comparison."
-    if control.moments.n == 0 or treatment.moments.n == 0:
-        return "empty", "An arm has no visitors yet."
-    if control.moments.squares is None or treatment.moments.squares is None:
-        return "no_sum_of_squares", "The variance cannot be known without the sum of squared values."
-    if design.family == "mean" and min(control.moments.n, treatment.moments.n) < MINIMUM_UNITS:
-        return "no_variance", "An arm has a single visitor; a variance needs two."
-    if _varies(control.moments) or _varies(treatment.moments):
-        return None
-    return "no_variance", "Nothing varies: every visitor has the same value."
-
-
-def _varies(moments: Moments) -> bool:
-    squares = moments.squares or 0.0
-    return squares * moments.n - moments.total**2 > 1e-12 * max(1.0, squares * moments.n)  # beyond rounding
-
-
-def _too_early(control: Arm, treatment: Arm, design: Design) -> tuple[int, str] | None:
-    if design.method != "sequential":
-        return None
-    if design.family == "proportion":
-        missing = missing_conversions(control.moments, treatment.moments)
-        what = "more expected conversions in the smaller arm"
-    else:
-        missing = missing_converters(*(_converters(arm) for arm in (control, treatment)))
-        what = "more visitors with a value in the smaller arm"
-    return (missing, f"Too early for a verdict: {missing} {what} are needed.") if missing else None
-
-
-def _converters(arm: Arm) -> int:
-    return arm.moments.n if arm.converters is None else arm.converters
-
-
-def _effect(control: Moments, treatment: Moments, design: Design, alpha: float, pair_total: float) -> Effect:
-    proportion = design.family == "proportion"
-    if design.method == "fixed":
-        return (compare_proportions if proportion else compare_means)(control, treatment, alpha)
-    # The sequence is tuned to the design's own alpha, also where an adjusted interval is asked for.
-    rho2 = rho_squared(design.alpha, pair_total)
-    return (sequential_proportions if proportion else sequential_means)(control, treatment, alpha, rho2)
+    if not cases:
+        return []
+    design = _common_design(cases)
+    laid = [_lay_out(case, baseline) for case in cases]
+    usable = [part for part in laid if part.places]
+    if not usable:
+        return [part.comparisons for part in laid]
+    pairs = join([part.pairs for part in usable])
+    alpha = np.full(len(pairs.n_a), design.alpha)
+    judged = judge(pairs, alpha, design)
+    adjusted = list[float]()
+    if design.method != "bayesian":
+        p_values = judged.p_value.tolist()
+        adjusted = adjust(p_values)
+        alpha = np.array(interval_alphas(p_values, adjusted, design.alpha))
+        if (alpha != design.alpha).any():
+            judged = judge(pairs, alpha, design)
+    plain = _judge_plain(usable, alpha, design)
+    answers = iter(describe(judged, pairs, alpha, adjusted, design))
+    covariates = iter(_covariates(usable, pairs, plain))
+    for part in usable:
+        for place in part.places:
+            blank, answer = part.comparisons[place], next(answers)
+            answer["significant"] = answer["significant"] and blank.status == "ok"
+            part.comparisons[place] = replace(blank, **answer, **next(covariates))
+    return [part.comparisons for part in laid]
 
 
 def planned_pair(arms: Mapping[str, Arm], baseline: str, name: str, design: Design) -> float:
     """Return N*: the planned visitors of one pair of arms."""
+    return _planned({key: arm.weight for key, arm in arms.items()}, baseline, name, design)
+
+
+class _Laid(NamedTuple):
+    """One case laid out: blank comparisons, which of them have pairs, and the pairs."""
+
+    comparisons: list[Comparison]
+    places: list[int]
+    pairs: Pairs
+    plain: Pairs | None
+    figures: Figures
+
+
+def _case(arms: Mapping[str, Arm], design: Design) -> Case:
+    row = CrossMoments.of_moments("value", {name: arm.moments for name, arm in arms.items()})
+    measure, counted = Measure(design.family, "value"), [arm.converters for arm in arms.values()]
+    if None not in counted:
+        totals = np.column_stack([row.totals, np.array(counted, float)])
+        products = {("value", "value"): row.products[:, 0, 0]}
+        row = CrossMoments.of_sums(row.arms, ("value", "converters"), row.n, totals, products)
+        measure = replace(measure, converters="converters")
+    return Case(row, measure, design, {name: arm.weight for name, arm in arms.items()})
+
+
+def _common_design(cases: Sequence[Case]) -> Design:
+    first = cases[0].design
+    for case in cases:
+        check_alpha(case.design.alpha)
+        if replace(case.design, planned_total=first.planned_total, family=first.family) != first:
+            raise ValueError("designs compared together may differ in planned_total and family only")
+    return first
+
+
+def _planned(weights: Mapping[str, float], baseline: str, name: str, design: Design) -> float:
     if design.planned_total is None:
         return DEFAULT_PLANNED_PAIR
-    share = (arms[baseline].weight + arms[name].weight) / sum(arm.weight for arm in arms.values())
-    return design.planned_total * share
+    whole = sum(weights.values())
+    return design.planned_total * (weights[baseline] + weights[name]) / whole
 
 
-def _sampled(moments: Moments, design: Design) -> Sampled:
-    rate = moments.mean
-    one = rate * (1 - rate) if design.family == "proportion" else moments.variance
-    return Sampled(rate, one / moments.n)
+def _lay_out(case: Case, baseline: str) -> _Laid:
+    row, family = case.row, case.measure.family
+    if baseline not in row.arms:
+        raise ValueError("baseline must name one of the arms")
+    plain = figures(row, case.measure, adjusted=False)
+    found = figures(row, case.measure) if case.measure.covariates else plain
+    a, missing = row.arms.index(baseline), missing_units(case)
+    comparisons, places, others = list[Comparison](), list[int](), list[int]()
+    for b, name in enumerate(row.arms):
+        if b == a:
+            continue
+        status = status_of(case, plain, a, b)
+        if status:
+            comparisons.append(Comparison(name, baseline, status.name, status.detail, status.missing))
+            continue
+        places.append(len(comparisons))
+        others.append(b)
+        detail = f"{missing} of the planned visitors are missing; a fixed-horizon test is read once, at the end."
+        comparisons.append(
+            Comparison(name, baseline, "not_final", detail, missing)
+            if missing
+            else Comparison(name, baseline, detail=CAUTION if case.design.method == "bayesian" else "")
+        )
+    weights = {name: case.weights.get(name, 1.0) for name in row.arms}
+    planned = np.array([_planned(weights, baseline, row.arms[b], case.design) for b in others])
+    pairs = pair_up(found, a, others, planned, family=family)
+    beside = pair_up(plain, a, others, planned, family=family) if found.adjusted else None
+    return _Laid(comparisons, places, pairs, beside, found)
 
 
-def _missing_units(arms: Mapping[str, Arm], design: Design) -> int:
-    if design.method != "fixed" or design.planned_total is None:
-        return 0
-    return max(0, round(design.planned_total) - sum(arm.moments.n for arm in arms.values()))
+def _judge_plain(usable: Sequence[_Laid], alpha: Floats, design: Design) -> list[tuple[Unadjusted, float]]:
+    """Judge the adjusted pairs once more without covariates; with the sampling variance of the difference."""
+    parts, levels, start = list[Pairs](), list[Floats](), 0
+    for part in usable:
+        end = start + len(part.places)
+        if part.plain is not None:
+            parts.append(part.plain)
+            levels.append(alpha[start:end])
+        start = end
+    if not parts:
+        return []
+    pairs, level = join(parts), np.concatenate(levels)
+    rows = describe(judge(pairs, level, design), pairs, level, [], design)
+    keys = ("absolute", "absolute_interval", "relative", "relative_interval", "p_value")
+    variances = (pairs.variance_a + pairs.variance_b).tolist()
+    return [(Unadjusted(*(row[key] for key in keys)), v) for row, v in zip(rows, variances, strict=True)]
+
+
+def _covariates(usable: Sequence[_Laid], pairs: Pairs, plain: list[tuple[Unadjusted, float]]) -> list[dict[str, Any]]:
+    """Say per pair what covariates did, or why they did nothing."""
+    variances, beside = iter((pairs.variance_a + pairs.variance_b).tolist()), iter(plain)
+    found = list[dict[str, Any]]()
+    for part in usable:
+        for place in part.places:
+            variance = next(variances)
+            if part.plain is not None:
+                unadjusted, whole = next(beside)
+                reduction = 1 - variance / whole if whole > 0 else None
+                found.append({"covariate": "adjusted", "unadjusted": unadjusted, "variance_reduction": reduction})
+            elif part.figures.status:
+                detail = f"{part.comparisons[place].detail} {part.figures.detail}".strip()
+                found.append({"covariate": part.figures.status, "detail": detail})
+            else:
+                found.append({})
+    return found

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from optimizer.core.stats.effects import Floats
 from optimizer.core.stats.moments import Moments
 
-Floats = NDArray[np.float64]
 ROUNDING = 1e-9  # what sums of squares may lose before they contradict their sums
 
 
@@ -150,17 +150,30 @@ class CrossMoments:
         cells = self.products[:, places][:, :, places]
         return CrossMoments(self.arms, tuple(columns), self.n, self.totals[:, places], cells)
 
+    def described(self, columns: Sequence[str]) -> tuple[Floats, Floats]:
+        """Return means, shape (arms, columns), and unbiased covariances, shape (arms, columns, columns).
+
+        A mean is 0 for an arm without units, a covariance 0 below two units and NaN where its sum is unknown. One
+        column may be named several times.
+
+        Raises:
+            ValueError: There is no such column.
+        """
+        places = [self.place(column) for column in columns]
+        n, totals = self.n[:, None], self.totals[:, places]
+        means = totals / np.maximum(n, 1)
+        centred = self.products[:, places][:, :, places] - totals[:, :, None] * means[:, None, :]
+        return means, np.where(n[:, :, None] > 1, centred / np.maximum(n - 1, 1)[:, :, None], 0.0)
+
     @property
     def means(self) -> Floats:
-        """Σx/n, shape (arms, columns); 0 for an arm without units."""
-        return self.totals / np.maximum(self.n, 1)[:, None]
+        """Means of all columns; see `described`."""
+        return self.described(self.columns)[0]
 
     @property
     def covariances(self) -> Floats:
-        """Unbiased covariances, shape (arms, columns, columns); 0 below two units, NaN where the sum is unknown."""
-        centred = self.products - self.totals[:, :, None] * self.means[:, None, :]
-        found: Floats = np.where(self.n[:, None, None] > 1, centred / np.maximum(self.n - 1, 1)[:, None, None], 0.0)
-        return found
+        """Covariances of all columns; see `described`."""
+        return self.described(self.columns)[1]
 
     def place(self, column: str) -> int:
         """Return the index of a column.

@@ -1,8 +1,7 @@
 """Turns figures into one of four actions, with reasons a person can check.
 
 The order is the rule: broken data first, then harm, then success with every guardrail, then the end of the plan.
-A guardrail is non-inferior when the one-sided interval of μ_b − (1 − m)·μ_a lies above 0: a margin on the control's
-own mean, without a ratio (statistics page, "Decisions").
+`guardrails` says when a guardrail holds and when it is broken (statistics page, "Decisions").
 """
 
 from __future__ import annotations
@@ -12,12 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
+from optimizer.core.stats.findings import Comparison
+from optimizer.core.stats.guardrails import Guardrail, non_inferiority
 
-from optimizer.core.stats.comparison import Comparison, Method
-from optimizer.core.stats.moments import Moments
-from optimizer.core.stats.sequential import one_sided_critical_value, rho_squared
-
+__all__ = ["Action", "Candidate", "Check", "Decision", "Guardrail", "decide", "non_inferiority"]
 Action = Literal["ship", "stop", "continue", "investigate"]
 
 
@@ -39,21 +36,6 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Guardrail:
-    """One guardrail of one arm.
-
-    Attributes:
-        metric: Its name.
-        non_inferior: Whether the loss is shown to stay within the margin; None while it cannot be judged.
-        detail: One sentence with its numbers.
-    """
-
-    metric: str
-    non_inferior: bool | None
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """One arm that might be shipped.
 
@@ -61,59 +43,43 @@ class Candidate:
         primary: Its comparison on the primary metric.
         increase_is_good: Direction of the primary metric.
         guardrails: Judged guardrails.
+        harm_p_value: `guardrails.harm_p_value` of the primary, where it was watched for harm.
+        harm_alpha: The error rate to hold it against.
     """
 
     primary: Comparison
     increase_is_good: bool = True
     guardrails: Sequence[Guardrail] = ()
+    harm_p_value: float | None = None
+    harm_alpha: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do and why; every reason is one sentence that names numbers."""
+    """What to do and why.
+
+    Attributes:
+        action: What to do.
+        reasons: One sentence each, naming numbers.
+        variant: The arm to ship.
+        more_units: For `continue`: how many more units it takes, over all arms, where that can be said.
+        more_days: The same in days, where traffic is known.
+    """
 
     action: Action
     reasons: tuple[str, ...]
-
-
-def non_inferiority(
-    control: Moments,
-    treatment: Moments,
-    margin: float,
-    alpha: float,
-    *,
-    method: Method,
-    planned_pair: float,
-    increase_is_good: bool = True,
-) -> tuple[bool, float]:
-    """Judge that no more than the share m of the control's mean is lost, one-sided at alpha.
-
-    Args:
-        control: Moments with a variance.
-        treatment: Moments with a variance.
-        margin: Acceptable relative loss m in [0, 1).
-        alpha: One-sided error rate in (0, .5).
-        method: ``fixed`` or ``sequential``.
-        planned_pair: N*, used by ``sequential``.
-        increase_is_good: Whether a loss is a decrease; else it is an increase above (1 + m) times the control's mean.
-
-    Returns:
-        Whether it is shown, and the lower bound of μ_b − (1 − m)·μ_a, or of (1 + m)·μ_a − μ_b.
-    """
-    sign = 1 if increase_is_good else -1
-    kept = 1 - sign * margin
-    error = math.sqrt(treatment.variance / treatment.n + kept**2 * control.variance / control.n)
-    n = control.n + treatment.n
-    if method == "fixed":
-        critical = float(stats.norm.isf(alpha))
-    else:
-        critical = one_sided_critical_value(n, alpha, rho_squared(2 * alpha, planned_pair))
-    bound = sign * (treatment.mean - kept * control.mean) - critical * error
-    return bound > 0, bound
+    variant: str | None = None
+    more_units: int | None = None
+    more_days: int | None = None
 
 
 def decide(
-    checks: Sequence[Check], candidates: Sequence[Candidate], *, units: int, planned: float | None
+    checks: Sequence[Check],
+    candidates: Sequence[Candidate],
+    *,
+    units: int,
+    planned: float | None,
+    daily_units: float | None = None,
 ) -> Decision:
     """Choose the action.
 
@@ -122,35 +88,75 @@ def decide(
         candidates: Every arm but the baseline.
         units: Units seen so far.
         planned: Planned total, if there is one.
+        daily_units: New units a day, if known: turns what is missing into days.
     """
     broken = [check.detail for check in checks if not check.passed]
     if broken:
         return Decision("investigate", ("The data cannot be trusted yet.", *broken))
-    winners = [candidate for candidate in candidates if _better(candidate) is True]
+    unharmed = [candidate for candidate in candidates if not _harms(candidate)]
+    harms = [sentence for candidate in candidates for sentence in _harms(candidate)]
+    winners = [candidate for candidate in unharmed if _better(candidate) is True]
     winners.sort(key=lambda candidate: candidate.primary.p_value or 0.0)
     for candidate in winners:
         if all(guardrail.non_inferior for guardrail in candidate.guardrails):
-            return Decision("ship", (_sentence(candidate), *(g.detail for g in candidate.guardrails)))
+            reasons = (_sentence(candidate), *_shrunk(candidate), *(g.detail for g in candidate.guardrails))
+            return Decision("ship", (*reasons, *harms), candidate.primary.variant)
+    if candidates and all(_harms(candidate) or _better(candidate) is False for candidate in candidates):
+        return Decision("stop", (*(_sentence(candidate) for candidate in candidates), *harms))
     if winners:
-        held = [g.detail for g in winners[0].guardrails if not g.non_inferior]
-        return Decision("continue", (_sentence(winners[0]), *held))
-    if candidates and all(_better(candidate) is False for candidate in candidates):
-        return Decision("stop", tuple(_sentence(candidate) for candidate in candidates))
-    return _undecided(candidates, units, planned)
+        held = [g for g in winners[0].guardrails if not g.non_inferior]
+        return _held(winners[0], held, daily_units, harms)
+    return _undecided(unharmed, units, planned, daily_units, harms)
 
 
-def _undecided(candidates: Sequence[Candidate], units: int, planned: float | None) -> Decision:
+def _held(winner: Candidate, held: Sequence[Guardrail], daily: float | None, harms: Sequence[str]) -> Decision:
+    """Go on for the guardrails' sake."""
+    details = [guardrail.detail for guardrail in held]
+    more = max((guardrail.missing for guardrail in held), default=0)
+    reasons = (_sentence(winner), *details, *harms)
+    return _go_on(reasons, more or None, daily, "until the guardrails have their power")
+
+
+def _undecided(
+    candidates: Sequence[Candidate], units: int, planned: float | None, daily: float | None, harms: Sequence[str]
+) -> Decision:
     waiting = [c.primary.detail for c in candidates if c.primary.status in {"too_early", "not_final", "empty"}]
     if planned is None:
         missing = "No planned size is given, so nothing says when to give up: POST /v1/plans gives one."
         reasons = [_sentence(c) for c in candidates if c.primary.status == "ok"]
-        return Decision("continue", (*waiting, *reasons, missing))
+        return Decision("continue", (*waiting, *reasons, *harms, missing))
     if units >= planned and not any(c.primary.status == "not_final" for c in candidates):
         reasons = [_sentence(candidate) for candidate in candidates]
         end = f"The planned {planned:,.0f} visitors are reached ({units:,}) and no difference is shown."
-        return Decision("stop", (end, *reasons))
-    more = f"{max(0, round(planned) - units):,} of {planned:,.0f} planned visitors are still to come."
-    return Decision("continue", (*dict.fromkeys(waiting), more))
+        return Decision("stop", (end, *reasons, *harms))
+    more = max(0, round(planned) - units)
+    return _go_on((*dict.fromkeys(waiting), *harms), more, daily, f"of {planned:,.0f} planned")
+
+
+def _go_on(reasons: Sequence[str], more: int | None, daily: float | None, until: str) -> Decision:
+    if more is None:
+        return Decision("continue", tuple(reasons))
+    days = math.ceil(more / daily) if daily else None
+    time = f", {days:,} days at {daily:,.0f} a day" if days is not None else ""
+    return Decision("continue", (*reasons, f"{more:,} more visitors {until}{time}."), None, more, days)
+
+
+def _harms(candidate: Candidate) -> list[str]:
+    """Say by what an arm is shown to do harm; empty when it is not."""
+    found = [guardrail.detail for guardrail in candidate.guardrails if guardrail.harmful]
+    p = candidate.harm_p_value
+    if p is not None and p < candidate.harm_alpha:
+        name = candidate.primary.variant
+        found.append(f"{name} harms the primary metric: one-sided p = {p:.2g}, below {candidate.harm_alpha:g}.")
+    return found
+
+
+def _shrunk(candidate: Candidate) -> list[str]:
+    primary = candidate.primary
+    if primary.shrunk is None or primary.absolute is None:
+        return []
+    relative = f" ({primary.shrunk_relative:+.1%})" if primary.shrunk_relative is not None else ""
+    return [f"Winners are partly lucky: expect {primary.shrunk:+.4g}{relative} rather than {primary.absolute:+.4g}."]
 
 
 def _better(candidate: Candidate) -> bool | None:
@@ -171,5 +177,11 @@ def _sentence(candidate: Candidate) -> str:
     ]
     return (
         f"{primary.variant} {verdict} {primary.baseline}: {primary.absolute:+.4g}{relative}, "
-        f"{primary.level or 0:.0%} interval {low:+.4g} to {high:+.4g}, p = {primary.adjusted_p_value or 0:.2g}."
+        f"{primary.level or 0:.0%} interval {low:+.4g} to {high:+.4g}, {_evidence(primary)}."
     )
+
+
+def _evidence(primary: Comparison) -> str:
+    if primary.chance_to_win is not None:
+        return f"chance to win {primary.chance_to_win:.1%}"
+    return f"p = {primary.adjusted_p_value or 0:.2g}"

@@ -1,17 +1,39 @@
-"""Two means at a fixed horizon: Welch's t."""
+"""Means and ratios at a fixed horizon: Welch's t."""
 
 from __future__ import annotations
 
-import math
+import numpy as np
+from scipy import special
 
-from scipy import stats
-
-from optimizer.core.stats.effects import Effect, Interval, check_alpha
+from optimizer.core.stats.effects import Effect, Floats, check_alpha
 from optimizer.core.stats.moments import Moments
+from optimizer.core.stats.pairs import Judged, Pairs, normal_answer, pair_of, single_effect
+
+
+def judge_means(pairs: Pairs, alpha: Floats) -> Judged:
+    """Compare pairs with Welch's t and Satterthwaite's degrees of freedom (Welch 1947).
+
+    Ratios come with the delta method's variance, adjusted means with CUPED's; the test is the same.
+
+    Args:
+        pairs: Two units or more in each arm, and some variance in one of them.
+        alpha: Per pair, two-sided error rate in (0, 1).
+    """
+    v_a, v_b = pairs.variance_a, pairs.variance_b
+    variance = v_a + v_b
+    share = v_a / variance  # of the variance, so that no square underflows
+    freedom = 1 / (share**2 / (pairs.n_a - 1) + (1 - share) ** 2 / (pairs.n_b - 1))
+    critical = -special.stdtrit(freedom, alpha / 2)
+    p_value = 2 * special.stdtr(freedom, -np.abs(pairs.difference) / np.sqrt(variance))
+    names = [
+        f"{'delta_method+' if ratio else ''}welch_t{'+cuped' if adjusted else ''}"
+        for ratio, adjusted in zip(pairs.ratio.tolist(), pairs.adjusted.tolist(), strict=True)
+    ]
+    return normal_answer(pairs, variance, critical, p_value, names)
 
 
 def compare_means(control: Moments, treatment: Moments, alpha: float) -> Effect:
-    """Compare two means with Welch's t and Satterthwaite's degrees of freedom (Welch 1947).
+    """Compare two means with Welch's t.
 
     Args:
         control: Moments of the control; two units or more.
@@ -22,13 +44,6 @@ def compare_means(control: Moments, treatment: Moments, alpha: float) -> Effect:
         ValueError: An arm has fewer than two units or no sum of squares, or neither arm varies.
     """
     check_alpha(alpha)
-    v_a, v_b = control.variance / control.n, treatment.variance / treatment.n
-    error = math.sqrt(v_a + v_b)
-    if error == 0:
+    if control.variance == 0 and treatment.variance == 0:
         raise ValueError("control and treatment have no variance")
-    freedom = (v_a + v_b) ** 2 / (v_a**2 / (control.n - 1) + v_b**2 / (treatment.n - 1))
-    difference = treatment.mean - control.mean
-    critical = float(stats.t.isf(alpha / 2, freedom))
-    interval = Interval(difference - critical * error, difference + critical * error)
-    p_value = float(2 * stats.t.sf(abs(difference) / error, freedom))
-    return Effect(difference, error, interval, p_value, critical, "welch_t")
+    return single_effect(judge_means(pair_of(control, treatment, "mean"), np.array([alpha])))

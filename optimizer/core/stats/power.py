@@ -1,4 +1,4 @@
-"""Planning: how many visitors a question costs, at a fixed horizon and under monitoring."""
+"""Planning two equal arms in one call; `targets`, `sizes` and `stopping` plan everything else."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
-from optimizer.core.stats.effects import check_alpha
-from optimizer.core.stats.sequential import critical_value, rho_squared, single_look_power
+from optimizer.core.stats.sequential import EXPECTED_CONVERSIONS, rho_squared
+from optimizer.core.stats.sizes import fixed_size, sequential_size
+from optimizer.core.stats.targets import mean_target, proportion_target
 
 LOOKS = 100
-MAXIMUM_SIZE = 10**12
 
 
 class Monitoring(NamedTuple):
@@ -44,21 +43,7 @@ def proportions_sample_size(
     Raises:
         ValueError: An argument is outside its range.
     """
-    check_alpha(alpha)
-    if not 0 < power < 1:
-        raise ValueError("power must lie strictly between 0 and 1")
-    if not (0 < base < 1 and 0 < target < 1):
-        raise ValueError("base and target must lie strictly between 0 and 1")
-    if base == target:
-        raise ValueError("target must differ from base")
-    z, z_power = float(stats.norm.isf(alpha / 2)), float(stats.norm.ppf(power))
-    spread = base * (1 - base) + target * (1 - target)
-    if pooled:
-        middle = (base + target) / 2
-        numerator = (z * math.sqrt(2 * middle * (1 - middle)) + z_power * math.sqrt(spread)) ** 2
-    else:
-        numerator = (z + z_power) ** 2 * spread
-    return numerator / (target - base) ** 2
+    return fixed_size(proportion_target(base, target, pooled=pooled), alpha, power) / 2
 
 
 def means_sample_size(variance: float, difference: float, alpha: float = 0.05, power: float = 0.8) -> float:
@@ -67,38 +52,16 @@ def means_sample_size(variance: float, difference: float, alpha: float = 0.05, p
     Raises:
         ValueError: An argument is outside its range.
     """
-    check_alpha(alpha)
-    if not 0 < power < 1:
-        raise ValueError("power must lie strictly between 0 and 1")
-    if variance <= 0 or difference == 0:
-        raise ValueError("variance must be positive and difference not 0")
-    z = float(stats.norm.isf(alpha / 2) + stats.norm.ppf(power))
-    return 2 * variance * z**2 / difference**2
+    return fixed_size(mean_target(variance, difference), alpha, power) / 2
 
 
 def sequential_sample_size(base: float, target: float, alpha: float = 0.05, power: float = 0.8) -> int:
     """Return visitors per arm at which one look of a confidence sequence tuned to that size has the power.
 
-    The sequence is tuned (N*) to the size asked for, so both are solved together; monitoring can only add power.
-
     Raises:
         ValueError: An argument is outside its range.
     """
-    low = max(1, math.floor(proportions_sample_size(base, target, alpha, power)))
-    effect = abs(target - base)
-    spread = base * (1 - base) + target * (1 - target)
-
-    def enough(per_arm: int) -> bool:
-        critical = critical_value(2 * per_arm, alpha, rho_squared(alpha, 2 * per_arm))
-        return single_look_power(effect, math.sqrt(spread / per_arm), critical) >= power
-
-    high = 2 * low
-    while not enough(high) and high < MAXIMUM_SIZE:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    return math.ceil(sequential_size(proportion_target(base, target), alpha, power) / 2)
 
 
 def simulate_monitoring(
@@ -121,19 +84,26 @@ def simulate_monitoring(
     error2 = np.maximum(error2, 2 * pooled * (1 - pooled) / sizes)
     nr = 2 * sizes * rho_squared(alpha, 2 * per_arm)
     critical2 = (nr + 1) / nr * (2 * -math.log(alpha) + np.log1p(nr))
-    ready = np.minimum(pooled, 1 - pooled) * sizes >= 25  # noqa: PLR2004 - the gate of `sequential.py`
+    ready = np.minimum(pooled, 1 - pooled) * sizes >= EXPECTED_CONVERSIONS
     crossed = ready & ((arms[1] - arms[0]) ** 2 > critical2 * error2)
     found = crossed.any(1)
     stopped = np.where(found, sizes[crossed.argmax(1)], sizes[-1])
     return Monitoring(float(found.mean()), math.ceil(stopped.mean()), math.ceil(np.quantile(stopped, 0.9)))
 
 
-def whole_weeks(visitors: int, daily_visitors: float) -> int:
-    """Return the days a test takes, in whole weeks, because weekdays differ.
+def whole_weeks(visitors: int, daily_visitors: float, window_days: float = 0.0) -> int:
+    """Return the days a test takes: whole weeks, because weekdays differ, and the wait for the last to convert.
+
+    Args:
+        visitors: Over all arms.
+        daily_visitors: *New* eligible visitors a day; unique visitors of a week are not seven times those of a day.
+        window_days: The metric's conversion window: younger visitors would deflate its rate.
 
     Raises:
-        ValueError: daily_visitors is not positive.
+        ValueError: daily_visitors is not positive or window_days is negative.
     """
     if daily_visitors <= 0:
         raise ValueError("daily_visitors must be positive")
-    return 7 * max(1, math.ceil(visitors / daily_visitors / 7))
+    if window_days < 0:
+        raise ValueError("window_days must not be negative")
+    return 7 * max(1, math.ceil(visitors / daily_visitors / 7)) + math.ceil(window_days)

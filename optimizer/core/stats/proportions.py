@@ -9,15 +9,50 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
-from optimizer.core.stats.effects import Effect, Interval, check_alpha
+from optimizer.core.stats.effects import Effect, Floats, Interval, check_alpha
+from optimizer.core.stats.exact import SMALL_CELL, exact_p_value
 from optimizer.core.stats.moments import Moments
+from optimizer.core.stats.pairs import Judged, Pairs, normal_answer, pair_of, single_effect
 
-SMALL_CELL = 10
-# Boschloo enumerates every table with the same margins; beyond this many it takes a tenth of a second or more, and
-# Fisher, which conditions on both margins and is a little more conservative, takes over.
-BOSCHLOO_TABLES = 4_000
+
+def judge_proportions(pairs: Pairs, alpha: Floats, *, pooled: bool = False) -> Judged:
+    """Compare pairs of unadjusted 0/1 values.
+
+    Args:
+        pairs: At least one unit in each arm.
+        alpha: Per pair, two-sided error rate in (0, 1).
+        pooled: Use the pooled standard error for the p-value (the interval stays unpooled).
+    """
+    critical = -special.ndtri(alpha / 2)
+    variance = pairs.variance_a + pairs.variance_b
+    tested = pairs.pooled if pooled else variance
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p_value = 2 * special.ndtr(-np.abs(pairs.difference) / np.sqrt(tested))
+    names = ["z_pooled" if pooled else "z_unpooled"] * len(critical)
+    found = normal_answer(pairs, variance, critical, p_value, names)
+    for place in np.flatnonzero(small_cells(pairs)):
+        counts = tuple(round(float(x[place])) for x in (pairs.total_a, pairs.n_a, pairs.total_b, pairs.n_b))
+        found.p_value[place], test = exact_p_value(*counts)
+        control, treatment = (
+            Moments.of_conversions(counts[1], counts[0]),
+            Moments.of_conversions(counts[3], counts[2]),
+        )
+        found.lower[place], found.upper[place] = newcombe_interval(control, treatment, float(alpha[place]))
+        found.names[place] = f"{test}+newcombe"
+        related = score_ratio_interval(control, treatment, float(alpha[place]))
+        if related is not None:
+            found.lifts.lower[place], found.lifts.upper[place] = (bound - 1 for bound in related)
+            found.lifts.names[place] = "score"
+    return found
+
+
+def small_cells(pairs: Pairs) -> np.ndarray:
+    """Tell which pairs have fewer than ten conversions, or fewer than ten units without one, in either arm."""
+    cells = (pairs.total_a, pairs.n_a - pairs.total_a, pairs.total_b, pairs.n_b - pairs.total_b)
+    small: np.ndarray = (np.minimum.reduce(cells) < SMALL_CELL) & (pairs.counts > 0)
+    return small
 
 
 def compare_proportions(control: Moments, treatment: Moments, alpha: float, *, pooled: bool = False) -> Effect:
@@ -33,31 +68,10 @@ def compare_proportions(control: Moments, treatment: Moments, alpha: float, *, p
         ValueError: An arm is empty, or alpha is outside (0, 1).
     """
     check_alpha(alpha)
-    p_a, p_b = control.mean, treatment.mean
-    z = float(stats.norm.isf(alpha / 2))
-    unpooled = math.sqrt(p_a * (1 - p_a) / control.n + p_b * (1 - p_b) / treatment.n)
-    difference = p_b - p_a
-    if smallest_cell(control, treatment) < SMALL_CELL:
-        p_value, test = _exact_p_value(control, treatment)
-        return Effect(
-            difference, unpooled, newcombe_interval(control, treatment, alpha), p_value, z, f"{test}+newcombe"
-        )
-    error = pooled_standard_error(control, treatment) if pooled else unpooled
-    p_value = float(2 * stats.norm.sf(abs(difference) / error))
-    interval = Interval(difference - z * unpooled, difference + z * unpooled)
-    return Effect(difference, unpooled, interval, p_value, z, "z_pooled" if pooled else "z_unpooled")
-
-
-def smallest_cell(control: Moments, treatment: Moments) -> float:
-    """Return the smallest of the four counts: converted and not, in either arm."""
-    return min(control.total, control.n - control.total, treatment.total, treatment.n - treatment.total)
-
-
-def pooled_standard_error(control: Moments, treatment: Moments) -> float:
-    """Return the standard error of the difference under one common rate."""
-    together = control + treatment
-    rate = together.mean
-    return math.sqrt(rate * (1 - rate) * (1 / control.n + 1 / treatment.n))
+    if control.n == 0 or treatment.n == 0:
+        raise ValueError("the mean of n = 0 units is undefined")
+    pair = pair_of(control, treatment, "proportion")
+    return single_effect(judge_proportions(pair, np.array([alpha]), pooled=pooled))
 
 
 def wilson_interval(conversions: float, visitors: int, alpha: float) -> Interval:
@@ -69,7 +83,7 @@ def wilson_interval(conversions: float, visitors: int, alpha: float) -> Interval
     check_alpha(alpha)
     if visitors <= 0:
         raise ValueError("visitors must be positive")
-    z2 = float(stats.norm.isf(alpha / 2)) ** 2
+    z2 = float(special.ndtri(alpha / 2)) ** 2
     rate = conversions / visitors
     centre = (conversions + z2 / 2) / (visitors + z2)
     half = math.sqrt(z2) / (visitors + z2) * math.sqrt(visitors * rate * (1 - rate) + z2 / 4)
@@ -87,12 +101,27 @@ def newcombe_interval(control: Moments, treatment: Moments, alpha: float) -> Int
     )
 
 
-def _exact_p_value(control: Moments, treatment: Moments) -> tuple[float, str]:
-    yes_a, yes_b = round(control.total), round(treatment.total)
-    table = np.array([[yes_b, yes_a], [treatment.n - yes_b, control.n - yes_a]])
-    if yes_a + yes_b in {0, control.n + treatment.n}:
-        return 1.0, "boschloo"
-    if control.n * treatment.n <= BOSCHLOO_TABLES:
-        return min(1.0, float(stats.boschloo_exact(table, n=32).pvalue)), "boschloo"
-    tails = (float(stats.fisher_exact(table, side)[1]) for side in ("less", "greater"))
-    return min(1.0, 2 * min(tails)), "fisher"  # the smaller tail doubled, as Boschloo's does
+def score_ratio_interval(control: Moments, treatment: Moments, alpha: float) -> Interval | None:
+    """Return the interval of p_b/p_a that goes with Newcombe's: it holds 1 exactly when that one holds 0.
+
+    Both recover variances from Wilson's limits; R is inside when the interval of p_b − R·p_a holds 0.
+
+    Returns:
+        The interval, or None when the control has no conversion.
+
+    Source:
+        Donner and Zou, "Closed-form confidence intervals for functions of the normal mean and standard deviation"
+        (2012), eq. 4, with Wilson's limits.
+    """
+    if control.total == 0:
+        return None
+    p_a, p_b = control.mean, treatment.mean
+    low_a, high_a = wilson_interval(control.total, control.n, alpha)
+    low_b, high_b = wilson_interval(treatment.total, treatment.n, alpha)
+    product, above, below = p_a * p_b, high_a * (2 * p_a - high_a), low_a * (2 * p_a - low_a)
+    lower_rest, upper_rest = low_b * (2 * p_b - low_b), high_b * (2 * p_b - high_b)
+    root = math.sqrt(max(0.0, product**2 - above * lower_rest))
+    lower = (
+        lower_rest / (product + root) if product + root > 0 else 0.0
+    )  # the other form cancels when above is near 0
+    return Interval(lower, (product + math.sqrt(max(0.0, product**2 - below * upper_rest))) / below)

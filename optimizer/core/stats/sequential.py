@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from scipy import stats
 
-from optimizer.core.stats.effects import Effect, Interval, check_alpha
+from optimizer.core.stats.effects import Effect, Floats, check_alpha
+from optimizer.core.stats.figures import Family
 from optimizer.core.stats.moments import Moments
-from optimizer.core.stats.proportions import pooled_standard_error
+from optimizer.core.stats.pairs import (
+    Judged,
+    Pairs,
+    monitored_variance,
+    normal_answer,
+    pair_of,
+    single_effect,
+)
 
 DEFAULT_PLANNED_PAIR = 5_000.0
 EXPECTED_CONVERSIONS = 25  # gate for proportions: expected in the smaller arm
@@ -29,21 +38,55 @@ def rho_squared(alpha: float, planned_pair: float) -> float:
     check_alpha(alpha)
     if planned_pair <= 0:
         raise ValueError("planned_pair must be positive")
+    return float(tuned(alpha, np.array(planned_pair)))
+
+
+def tuned(alpha: float, planned: Floats) -> Floats:
+    """Return ρ² for many plans at once; see `rho_squared`."""
     log = -2 * math.log(alpha)
-    return (log + math.log1p(log)) / planned_pair
+    rho2: Floats = (log + math.log1p(log)) / planned
+    return rho2
+
+
+def judge_sequentially(pairs: Pairs, alpha: Floats, design_alpha: float) -> Judged:
+    """Compare pairs under continuous monitoring.
+
+    Args:
+        pairs: Pairs past the gate of their family.
+        alpha: Per pair, level of the interval is 1 − alpha.
+        design_alpha: What the sequence is tuned to, also where an adjusted interval is asked for.
+    """
+    return _judge(pairs, alpha, tuned(design_alpha, pairs.planned))
+
+
+def _judge(pairs: Pairs, alpha: Floats, rho2: Floats) -> Judged:
+    variance = monitored_variance(pairs)
+    p = p_values(pairs.difference / np.sqrt(variance), pairs.n, rho2)
+    names = ["asymptotic_confidence_sequence"] * len(p)
+    return normal_answer(pairs, variance, critical_values(pairs.n, alpha, rho2), p, names)
+
+
+def critical_values(n: Floats, alpha: Floats, rho2: Floats) -> Floats:
+    """Return half-widths in standard errors at n units of the pair (two-sided, level 1 − alpha)."""
+    nr = n * rho2
+    widths: Floats = np.sqrt((nr + 1) / nr * (np.log1p(nr) - 2 * np.log(alpha)))
+    return widths
+
+
+def p_values(standardised: Floats, n: Floats, rho2: Floats) -> Floats:
+    """Return anytime-valid two-sided p-values of effects of `standardised` standard errors."""
+    nr = n * rho2
+    return np.exp(-np.maximum(nr * standardised**2 / (2 * (nr + 1)) - 0.5 * np.log1p(nr), 0.0))
 
 
 def critical_value(n: float, alpha: float, rho2: float) -> float:
     """Return the half-width in standard errors at n units of the pair (two-sided, level 1 − alpha)."""
-    nr = n * rho2
-    return math.sqrt((nr + 1) / nr * (2 * -math.log(alpha) + math.log1p(nr)))
+    return float(critical_values(np.array(n), np.array(alpha), np.array(rho2)))
 
 
 def p_value(standardised: float, n: float, rho2: float) -> float:
     """Return the anytime-valid two-sided p-value of an effect of `standardised` standard errors."""
-    nr = n * rho2
-    log_e = nr * standardised**2 / (2 * (nr + 1)) - 0.5 * math.log1p(nr)
-    return math.exp(-log_e) if log_e > 0 else 1.0
+    return float(p_values(np.array(standardised), np.array(n), np.array(rho2)))
 
 
 def one_sided_critical_value(n: float, alpha: float, rho2: float) -> float:
@@ -74,9 +117,7 @@ def sequential_proportions(control: Moments, treatment: Moments, alpha: float, r
     Raises:
         ValueError: An arm is empty, nothing varies, or an argument is out of range.
     """
-    p_a, p_b = control.mean, treatment.mean
-    unpooled = math.sqrt(p_a * (1 - p_a) / control.n + p_b * (1 - p_b) / treatment.n)
-    return _effect(control, treatment, max(unpooled, pooled_standard_error(control, treatment)), alpha, rho2)
+    return _single(control, treatment, "proportion", alpha, rho2)
 
 
 def sequential_means(control: Moments, treatment: Moments, alpha: float, rho2: float) -> Effect:
@@ -85,20 +126,9 @@ def sequential_means(control: Moments, treatment: Moments, alpha: float, rho2: f
     Raises:
         ValueError: An arm has fewer than two units, nothing varies, or an argument is out of range.
     """
-    error = math.sqrt(control.variance / control.n + treatment.variance / treatment.n)
-    return _effect(control, treatment, error, alpha, rho2)
-
-
-def missing_conversions(control: Moments, treatment: Moments) -> int:
-    """Return how many more conversions the smaller arm must expect before a proportion gets a verdict (0: none)."""
-    rate = (control + treatment).mean if control.n + treatment.n else 0.0
-    rarer = min(rate, 1 - rate)
-    return max(0, math.ceil(EXPECTED_CONVERSIONS - min(control.n, treatment.n) * rarer - 1e-9))
-
-
-def missing_converters(converters_a: int, converters_b: int) -> int:
-    """Return how many more units with a value the smaller arm needs before a sum gets a verdict (0: none)."""
-    return max(0, CONVERTERS - min(converters_a, converters_b))
+    if min(control.n, treatment.n) <= 1:
+        raise ValueError("a variance needs n of at least 2")
+    return _single(control, treatment, "mean", alpha, rho2)
 
 
 def single_look_power(effect: float, standard_error: float, critical: float) -> float:
@@ -107,12 +137,8 @@ def single_look_power(effect: float, standard_error: float, critical: float) -> 
     return float(stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift))
 
 
-def _effect(control: Moments, treatment: Moments, error: float, alpha: float, rho2: float) -> Effect:
-    if error == 0:
+def _single(control: Moments, treatment: Moments, family: Family, alpha: float, rho2: float) -> Effect:
+    pair = pair_of(control, treatment, family)
+    if monitored_variance(pair)[0] == 0:
         raise ValueError("control and treatment have no variance")
-    n = control.n + treatment.n
-    difference = treatment.mean - control.mean
-    critical = critical_value(n, alpha, rho2)
-    interval = Interval(difference - critical * error, difference + critical * error)
-    p = p_value(difference / error, n, rho2)
-    return Effect(difference, error, interval, p, critical, "asymptotic_confidence_sequence")
+    return single_effect(_judge(pair, np.array([alpha]), np.array([rho2])))

@@ -7,14 +7,32 @@ anytime-valid multinomial test may be read as often as one likes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special, stats
 
+from optimizer.core.stats.multiplicity import holm
+
 RED_BELOW = 0.001
 CONCENTRATION = 100.0  # weak enough that 200 against 400 is red, at little cost for large tests
+
+
+class SegmentRatio(NamedTuple):
+    """One segment's split, to locate the cause of a mismatch.
+
+    Attributes:
+        segment: Its name.
+        p_value: χ² p-value of the segment alone.
+        adjusted_p_value: Holm over segments.
+        units: Units per arm.
+    """
+
+    segment: str
+    p_value: float
+    adjusted_p_value: float
+    units: tuple[int, ...]
 
 
 class SampleRatio(NamedTuple):
@@ -68,6 +86,22 @@ def sample_ratio(units: Sequence[int], weights: Sequence[float]) -> SampleRatio:
     statistic = float(((observed - total * expected_shares) ** 2 / (total * expected_shares)).sum())
     p_value = float(stats.chi2.sf(statistic, int(open_arms.sum()) - 1))
     return SampleRatio(p_value, _sequential_p_value(observed, expected_shares), stray, expected)
+
+
+def sample_ratio_by_segment(units: Mapping[str, Sequence[int]], weights: Sequence[float]) -> list[SegmentRatio]:
+    """Test the split within each segment (device, source, day, …), the most suspicious first.
+
+    Args:
+        units: Per segment, units per arm.
+        weights: Weight per arm.
+
+    Raises:
+        ValueError: As in `sample_ratio`.
+    """
+    p_values = [sample_ratio(counts, weights).p_value for counts in units.values()]
+    rows = zip(units.items(), p_values, holm(p_values), strict=True)
+    found = [SegmentRatio(segment, p, q, tuple(counts)) for (segment, counts), p, q in rows]
+    return sorted(found, key=lambda row: row.p_value)
 
 
 def _sequential_p_value(observed: np.ndarray, shares: np.ndarray) -> float:

@@ -94,6 +94,20 @@ def test_no_input_makes_a_number_that_is_not_one(
         assert all(math.isfinite(number) for number in numbers(dataclasses.asdict(found)))
 
 
+@pytest.mark.parametrize(
+    ("arms", "missing"),
+    [
+        ({"a": rate(1000, 20), "b": rate(1000, 20)}, 5),
+        ({"a": rate(1000, 980), "b": rate(1000, 980)}, 5),
+        ({"a": rate(2000, 40), "b": rate(2000, 40)}, 0),
+        ({"a": rate(9000, 180), "b": rate(1000, 20)}, 5),
+    ],
+)
+def test_the_gate_counts_what_the_smaller_arm_is_missing(arms: dict[str, Arm], missing: int) -> None:
+    [found] = compare(arms, "a", SEQUENTIAL)
+    assert (found.missing, found.status == "ok") == (missing, missing == 0)
+
+
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="baseline"):
         compare({"a": rate(1, 1)}, "b", FIXED)

@@ -64,3 +64,40 @@ def test_non_inferiority_errs_at_most_at_its_rate(method: str) -> None:
         shown += non_inferiority(control, treatment, 0.05, 0.05, method=method, planned_pair=8000)[0]  # type: ignore[arg-type]
     assert shown / 1_000 <= 0.07
     assert shown / 1_000 >= (0.03 if method == "fixed" else 0.0)
+
+
+def guardrail(*, shown: bool, harmful: bool = False, missing: int = 0) -> Guardrail:
+    return Guardrail("speed", shown, "Guardrail speed: 1.5%.", harmful, missing)
+
+
+def test_a_harmed_guardrail_stops_even_a_winner() -> None:
+    harmed = Candidate(judged(400, 600), guardrails=[guardrail(shown=False, harmful=True)])
+    found = decide([GOOD], [harmed], units=8000, planned=8000)
+    assert found.action == "stop"
+    assert "Guardrail speed: 1.5%." in found.reasons
+
+
+def test_harm_to_the_primary_stops_before_the_plan_is_reached() -> None:
+    hurt = Candidate(judged(400, 395), harm_p_value=0.004)
+    found = decide([GOOD], [hurt], units=2000, planned=8000)
+    assert found.action == "stop"
+    assert any("0.004" in reason for reason in found.reasons)
+    fine = Candidate(judged(400, 395), harm_p_value=0.4)
+    assert decide([GOOD], [hurt, fine], units=2000, planned=8000).action == "continue"
+
+
+def test_shipping_names_the_arm_and_the_shrunk_effect() -> None:
+    found = decide(
+        [GOOD], [Candidate(judged(400, 600), guardrails=[guardrail(shown=True)])], units=8000, planned=8000
+    )
+    assert (found.action, found.variant) == ("ship", "b")
+    assert any("partly lucky" in reason for reason in found.reasons)
+
+
+def test_continue_says_how_many_more_and_how_long() -> None:
+    waiting = Candidate(judged(400, 600), guardrails=[guardrail(shown=False, missing=3_001)])
+    found = decide([GOOD], [waiting], units=8000, planned=8000, daily_units=1_000)
+    assert (found.action, found.more_units, found.more_days) == ("continue", 3_001, 4)
+    assert any("3,001 more" in reason and "4 days" in reason for reason in found.reasons)
+    undecided = decide([GOOD], [Candidate(judged(400, 410))], units=8000, planned=20_000, daily_units=5_000)
+    assert (undecided.more_units, undecided.more_days) == (12_000, 3)

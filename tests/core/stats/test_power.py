@@ -55,6 +55,9 @@ def test_monitoring_adds_power_and_stops_early() -> None:
 def test_duration_is_in_whole_weeks() -> None:
     assert whole_weeks(7_520, 1_500) == 7
     assert whole_weeks(161_358, 1_500) == 112
+    assert whole_weeks(7_520, 1_500, window_days=13.5) == 21
+    with pytest.raises(ValueError, match="window_days"):
+        whole_weeks(1, 1, window_days=-1)
     with pytest.raises(ValueError, match="daily_visitors"):
         whole_weeks(1, 0)
 

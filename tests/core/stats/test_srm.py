@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from optimizer.core.stats.srm import sample_ratio
+from optimizer.core.stats.srm import sample_ratio, sample_ratio_by_segment
 
 
 def test_a_zero_weight_arm_does_not_count_in_the_degrees_of_freedom() -> None:
@@ -60,3 +60,12 @@ def test_the_sequential_test_sees_gross_mismatch_in_small_tests() -> None:
 def test_wrong_input_is_named(units: tuple[int, ...], weights: tuple[float, ...], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         sample_ratio(units, weights)
+
+
+def test_segments_locate_the_cause_with_holm() -> None:
+    units = {"desktop": [5_000, 5_020], "mobile": [5_000, 4_300], "tablet": [0, 0]}
+    found = sample_ratio_by_segment(units, [1, 1])
+    assert [row.segment for row in found] == ["mobile", "desktop", "tablet"]
+    assert found[0].adjusted_p_value == pytest.approx(3 * found[0].p_value)
+    assert found[0].p_value == sample_ratio([5_000, 4_300], [1, 1]).p_value
+    assert found[2].p_value == 1.0

@@ -1,0 +1,146 @@
+"""Comparisons of any family and method in one call: covariates beside the plain figures, statuses, one adjustment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from optimizer.core.stats.comparison import Case, Design, compare_cases
+from optimizer.core.stats.cross import CrossMoments
+from optimizer.core.stats.figures import Measure
+from optimizer.core.stats.multiplicity import holm
+
+COLUMNS = ("revenue", "before", "bought", "visits")
+EQUAL = {"a": 1.0, "b": 1.0}
+MEAN = Measure("mean", "revenue", converters="bought")
+ADJUSTED = replace(MEAN, covariates=("before",))
+
+
+def shop(seed: int = 1, size: int = 4_000, lift: float = 0.0) -> CrossMoments:
+    rng = np.random.default_rng(seed)
+    arms = {}
+    for name, extra in (("a", 0.0), ("b", lift)):
+        before = rng.gamma(2.0, 10.0, size)
+        revenue = before + extra + rng.normal(0, 6, size)
+        bought = (rng.random(size) < 0.2).astype(float)
+        arms[name] = np.column_stack([revenue, before, bought, 1 + rng.poisson(2, size)])
+    return CrossMoments.of_units(COLUMNS, arms)
+
+
+def case(row: CrossMoments, measure: Measure, method: str = "fixed", planned: float | None = None) -> Case:
+    return Case(row, measure, Design(method, 0.05, planned), EQUAL)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["fixed", "sequential", "group_sequential", "bayesian"])
+def test_both_figures_stand_side_by_side(method: str) -> None:
+    row = shop(lift=0.8)
+    planned = None if method == "fixed" else 8_000
+    [[adjusted]] = compare_cases([case(row, ADJUSTED, method, planned)], "a", holm)
+    [[plain]] = compare_cases([case(row, MEAN, method, planned)], "a", holm)
+    assert adjusted.covariate == "adjusted"
+    assert adjusted.unadjusted is not None
+    assert adjusted.unadjusted.absolute == plain.absolute
+    assert adjusted.unadjusted.absolute_interval == plain.absolute_interval
+    assert adjusted.unadjusted.relative_interval == plain.relative_interval
+    assert plain.unadjusted is None
+    assert adjusted.variance_reduction == pytest.approx(200 / 236, abs=0.05)
+    assert adjusted.standard_error is not None
+    assert adjusted.standard_error < 0.5 * (plain.standard_error or 0)
+    assert adjusted.significant
+    assert (adjusted.p_value is None) == (method == "bayesian")
+    assert (adjusted.chance_to_win is None) == (method != "bayesian")
+
+
+def test_bayesian_figures_come_with_what_they_do_not_promise() -> None:
+    [[found]] = compare_cases([case(shop(), Measure("proportion", "bought"), "bayesian")], "a", holm)
+    assert "no guarantee" in found.detail
+    assert found.method == "beta_binomial, credible"
+    assert found.expected_loss is not None
+    assert found.baseline_loss is not None
+    assert found.baseline_loss - found.expected_loss == pytest.approx(found.absolute, abs=1e-9)
+
+
+def test_a_constant_covariate_leaves_the_plain_figures_and_a_sentence() -> None:
+    row = shop()
+    totals, products = row.totals.copy(), row.products.copy()
+    totals[:, 1], products[:, 1, :], products[:, :, 1] = 3 * row.n, 3 * row.totals, 3 * row.totals
+    products[:, 1, 1] = 9 * row.n
+    constant = CrossMoments(row.arms, row.columns, row.n, totals, products)
+    [[found]] = compare_cases([case(constant, ADJUSTED)], "a", holm)
+    [[plain]] = compare_cases([case(row, MEAN)], "a", holm)
+    assert (found.covariate, found.absolute, found.unadjusted) == ("constant_covariate", plain.absolute, None)
+    assert "same for every unit" in found.detail
+
+
+def test_a_covariate_that_is_the_metric_itself_is_not_used() -> None:
+    measure = Measure("mean", "revenue", covariates=("revenue", "before"))
+    [[found]] = compare_cases([case(shop(), measure)], "a", holm)
+    assert found.covariate == "explains_all"
+    assert "before exposure" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("known", "measure", "status"),
+    [
+        ({("revenue", "revenue"): [5e6, 5e6]}, Measure("ratio", "revenue", "visits"), "no_cross_products"),
+        ({}, MEAN, "no_sum_of_squares"),
+    ],
+)
+def test_what_counts_cannot_identify_is_refused_by_name(
+    known: dict[tuple[str, str], list[float]], measure: Measure, status: str
+) -> None:
+    row = shop()
+    thin = CrossMoments.of_sums(row.arms, row.columns, row.n, row.totals, known)
+    [[found]] = compare_cases([case(thin, measure)], "a", holm)
+    assert (found.status, found.absolute) == (status, None)
+
+
+def test_a_denominator_of_zero_and_a_missing_plan_have_a_status() -> None:
+    row = CrossMoments.of_units(("x", "d"), {"a": [[1, 1], [2, 1], [0, 1]], "b": [[1, 0], [2, 0], [3, 0]]})
+    [[found]] = compare_cases([case(row, Measure("ratio", "x", "d"))], "a", holm)
+    assert found.status == "no_denominator"
+    [[found]] = compare_cases([case(shop(), MEAN, "group_sequential")], "a", holm)
+    assert found.status == "no_plan"
+
+
+def test_one_call_over_metrics_gives_what_each_gives_alone_before_adjusting() -> None:
+    row = shop(lift=0.4)
+    measures = [MEAN, ADJUSTED, Measure("proportion", "bought"), Measure("ratio", "revenue", "visits")]
+    for method in ("fixed", "sequential", "bayesian"):
+        together = compare_cases([case(row, measure, method, 8_000) for measure in measures], "a", holm)
+        for measure, [found] in zip(measures, together, strict=True):
+            [[alone]] = compare_cases([case(row, measure, method, 8_000)], "a", holm)
+            assert found.p_value == pytest.approx(alone.p_value)
+            assert found.absolute == alone.absolute
+
+
+def test_a_group_sequential_look_spends_little_early() -> None:
+    row, early = shop(lift=0.4), Design("group_sequential", 0.05, 80_000, looks=(0.05, 0.1))
+    [[first]] = compare_cases([Case(row, ADJUSTED, early, EQUAL)], "a", holm)
+    [[last]] = compare_cases([Case(row, ADJUSTED, replace(early, looks=(0.5, 1.0)), EQUAL)], "a", holm)
+    assert first.p_value is not None
+    assert last.p_value is not None
+    assert first.p_value > last.p_value
+    assert first.method == "group_sequential_obrien_fleming, fieller"
+
+
+def test_designs_of_two_kinds_are_not_adjusted_together() -> None:
+    with pytest.raises(ValueError, match="designs"):
+        compare_cases([case(shop(), MEAN), case(shop(), MEAN, "bayesian")], "a", holm)
+    assert compare_cases([], "a", holm) == []
+
+
+def test_small_cells_have_a_relative_interval_that_agrees_with_the_absolute_one() -> None:
+    for yes in range(1, 30):
+        row = CrossMoments.of_sums("ab", ["x"], [60, 90], [[5], [yes]], {("x", "x"): [5, yes]})
+        [[found]] = compare_cases([case(row, Measure("proportion", "x"))], "a", holm)
+        assert found.absolute_interval is not None
+        assert found.relative_interval is not None
+        assert found.relative is not None
+        assert found.relative_interval[0] <= found.relative <= found.relative_interval[1]
+        for side in (0, 1):
+            assert (found.absolute_interval[side] > 0) == (found.relative_interval[side] > 0)
+        assert found.method is not None
+        assert found.method.endswith("+newcombe, score")
