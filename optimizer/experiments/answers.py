@@ -61,7 +61,7 @@ class MetricAnswer(BaseModel):
 
     metric: str
     role: Literal["primary", "goal", "secondary", "guardrail"]
-    type: Literal["proportion", "count", "sum"]
+    type: Literal["proportion", "count", "sum", "ratio"]
     variants: list[VariantAnswer]
     comparisons: list[ComparisonAnswer]
 

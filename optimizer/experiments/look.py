@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from optimizer.core.stats.comparison import Arm, Comparison, Design, compare_family, planned_pair
+from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.decisions import Candidate, Check, Guardrail, decide, non_inferiority
+from optimizer.core.stats.figures import Measure
 from optimizer.core.stats.multiplicity import benjamini_hochberg, holm
 from optimizer.experiments.answers import (
     MetricAnswer,
@@ -19,7 +21,10 @@ from optimizer.experiments.answers import (
     ratio_check,
     variant_answer,
 )
-from optimizer.experiments.cohort import Exposed, count_exposed, metric_arms
+from optimizer.experiments.cohort import Exposed, count_exposed
+from optimizer.experiments.columns import plan_groups
+from optimizer.experiments.finished import sum_by_day, total
+from optimizer.experiments.metrics import Resolved
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Experiment, Metric
 
@@ -39,13 +44,19 @@ class Examined:
 
 
 def examine(
-    stores: Stores, experiment: Experiment, metrics: Mapping[str, Metric], *, as_of: dt.datetime
+    stores: Stores, experiment: Experiment, metrics: Mapping[str, Resolved], *, as_of: dt.datetime
 ) -> ResultAnswer:
     """Compute the result as of a cut-off; the same data and cut-off give the same result."""
     exposed = count_exposed(stores.events, experiment.project_id, experiment, until=as_of)
     weights = {variant["key"]: float(variant["weight"]) for variant in experiment.variants}
     checks = [ratio_check(exposed.units, weights, experiment.method), *_exposure_checks(exposed)]
-    examined = _compare_all(stores, experiment, metrics, as_of)
+    groups = plan_groups(metrics, experiment.covariate_days, experiment.goal_metric)
+    days = sum_by_day(stores, experiment, groups, exposed, as_of=as_of)
+    arms = {}
+    for group in groups:
+        row = total(days[group.place], exposed.keys, group)
+        arms.update({key: _arms(row, measure, weights) for key, measure in group.measures.items()})
+    examined = _compare_all(experiment, metrics, arms)
     primary = next(found for found in examined if found.role == "primary")
     candidates = [
         Candidate(
@@ -68,7 +79,7 @@ def examine(
 
 
 def _compare_all(
-    stores: Stores, experiment: Experiment, metrics: Mapping[str, Metric], as_of: dt.datetime
+    experiment: Experiment, metrics: Mapping[str, Resolved], arms: Mapping[str, Mapping[str, Arm]]
 ) -> list[Examined]:
     named: list[tuple[Role, list[str]]] = [
         ("primary", [experiment.primary_metric]),
@@ -79,19 +90,23 @@ def _compare_all(
     baseline = experiment.variants[0]["key"]
     examined: list[Examined] = []
     for role, keys in named:
-        cases = [(_arms(stores, experiment, metrics[key], as_of), _design(experiment, metrics[key])) for key in keys]
+        cases = [(arms[key], _design(experiment, metrics[key].metric)) for key in keys]
         # Secondary metrics are a field to look over; every other metric answers a question of its own.
         together = role == "secondary"
         families = [cases] if together else [[case] for case in cases]
         adjust = benjamini_hochberg if together else holm
         found = [comparisons for family in families for comparisons in compare_family(family, baseline, adjust)]
-        for key, (arms, design), comparisons in zip(keys, cases, found, strict=True):
-            examined.append(Examined(metrics[key], role, arms, design, comparisons))
+        for key, (own, design), comparisons in zip(keys, cases, found, strict=True):
+            examined.append(Examined(metrics[key].metric, role, own, design, comparisons))
     return examined
 
 
-def _arms(stores: Stores, experiment: Experiment, metric: Metric, as_of: dt.datetime) -> dict[str, Arm]:
-    return metric_arms(stores.events, experiment.project_id, experiment, metric, as_of=as_of)
+def _arms(row: CrossMoments, measure: Measure, weights: Mapping[str, float]) -> dict[str, Arm]:
+    found = {}
+    for place, name in enumerate(row.arms):
+        converters = round(row.totals[place, row.place(measure.converters)]) if measure.converters else None
+        found[name] = Arm(row.moments(name, measure.value), weights[name], converters)
+    return found
 
 
 def _design(experiment: Experiment, metric: Metric) -> Design:
@@ -146,7 +161,7 @@ def _exposure_checks(exposed: Exposed) -> list[Check]:
 
 
 def _metric_answer(found: Examined) -> MetricAnswer:
-    kind: Literal["proportion", "count", "sum"] = found.metric.type  # type: ignore[assignment] # checked when it was stored
+    kind: Literal["proportion", "count", "sum", "ratio"] = found.metric.type  # type: ignore[assignment] # checked when it was stored
     return MetricAnswer(
         metric=found.metric.key,
         role=found.role,

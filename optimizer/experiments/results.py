@@ -19,9 +19,9 @@ from optimizer.experiments.answers import ResultAnswer
 from optimizer.experiments.cohort import count_exposed
 from optimizer.experiments.design import get_experiment
 from optimizer.experiments.look import examine
-from optimizer.experiments.metrics import get_metric, metric_keys
+from optimizer.experiments.metrics import Resolved, metric_keys, resolve_metrics
 from optimizer.storage.stores import Stores
-from optimizer.storage.tables import Experiment, ExperimentLook, Metric, Project
+from optimizer.storage.tables import Experiment, ExperimentLook, Project
 
 
 class ExperimentResult(ResultAnswer):
@@ -44,7 +44,7 @@ def read_result(stores: Stores, project_id: int, key: str, *, now: dt.datetime) 
     """
     with stores.control.reading() as session:
         experiment = get_experiment(session, project_id, key)
-        metrics = {name: get_metric(session, project_id, name) for name in metric_keys(experiment)}
+        metrics = resolve_metrics(session, project_id, metric_keys(experiment))
         zone = zoneinfo.ZoneInfo(session.get_one(Project, project_id).time_zone)
     if experiment.started_at is None:
         raise ConflictError("This experiment has not started: POST /v1/experiments/{key}/start.")
@@ -64,7 +64,7 @@ def read_result(stores: Stores, project_id: int, key: str, *, now: dt.datetime) 
 def take_look(
     stores: Stores,
     experiment: Experiment,
-    metrics: dict[str, Metric],
+    metrics: dict[str, Resolved],
     zone: zoneinfo.ZoneInfo,
     *,
     now: dt.datetime,
@@ -94,12 +94,12 @@ def take_look(
 
 
 def last_cutoff(
-    experiment: Experiment, metrics: dict[str, Metric], zone: zoneinfo.ZoneInfo, *, now: dt.datetime
+    experiment: Experiment, metrics: dict[str, Resolved], zone: zoneinfo.ZoneInfo, *, now: dt.datetime
 ) -> dt.datetime:
     """Return the last cut-off of the grid at or before `now`; the start itself before the first one."""
     started = experiment.started_at or now
     if experiment.stopped_at is not None:
-        longest = max((metric.window_hours or 0.0 for metric in metrics.values()), default=0.0)
+        longest = max((found.metric.window_hours or 0.0 for found in metrics.values()), default=0.0)
         final = experiment.stopped_at + dt.timedelta(hours=longest)
         if final <= now:
             return final
