@@ -147,7 +147,8 @@ def _capped(units: ir.Table, groups: Sequence[Group]) -> ir.Table:
     for group, column in each:
         name = _at(group, column.name)
         if f"place of {name}" in places and column.cap:
-            last = (units[f"count of {name}"] * column.cap["percentile"]).ceil().cast("int64") - 1
+            share = column.cap["percentile"] * (1 - 1e-12)  # so that rounding does not reach for one more
+            last = (units[f"count of {name}"] * share).ceil().cast("int64") - 1
             limit = units[name].max(where=units[f"place of {name}"] == last)
             units = units.mutate(**{f"limit of {name}": limit.over()})
             units = units.mutate(**{name: ibis.least(units[name], units[f"limit of {name}"])})
