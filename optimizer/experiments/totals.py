@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optimizer.core.stats.cross import CrossMoments
@@ -78,7 +78,7 @@ def read_totals(
 
 def _single(place: int, key: str, found: Resolved) -> Group:
     [group] = plan_groups({key: found}, 0, None)
-    measure = {key: group.measures[key]}
+    measure = {key: replace(group.measures[key], converters=None)}
     return Group(place, None, group.columns, measure, (), {}, with_history=False)
 
 
