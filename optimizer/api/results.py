@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from apiflask import APIBlueprint
+from pydantic import BaseModel, ConfigDict, Field
 
 from optimizer.api._auth import requires
 from optimizer.api._context import now, project_id, services
@@ -11,13 +14,25 @@ from optimizer.experiments.results import ExperimentResult, read_result
 blueprint = APIBlueprint("results", __name__, tag="Experiments")
 
 
+class ResultQuery(BaseModel):
+    """What to see besides."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dimension: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        None,
+        description="Split by source, medium, campaign, device, page, country, or an event property that is a text.",
+    )
+
+
 @blueprint.get("/v1/experiments/<key>/results")
 @requires("read")
+@blueprint.input(ResultQuery, location="query", arg_name="query")
 @blueprint.output(ExperimentResult)
 @blueprint.doc(
     summary="Read an experiment's result",
     description="As of the last cut-off of a daily grid: asking more often gives nobody another verdict.",
 )
-def read_results(key: str) -> ExperimentResult:
+def read_results(key: str, query: ResultQuery) -> ExperimentResult:
     """Read the result of the last cut-off."""
-    return read_result(services().stores, project_id(), key, now=now())
+    return read_result(services().stores, project_id(), key, now=now(), dimension=query.dimension or "")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from optimizer.core.stats.comparison import Arm, Design, compare
+from optimizer.core.stats.comparison import Case, Design, compare_cases
+from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.decisions import Candidate, decide
-from optimizer.core.stats.moments import Moments
+from optimizer.core.stats.figures import Measure
+from optimizer.core.stats.multiplicity import holm
 from optimizer.errors import InvalidInputError, Problem
 from optimizer.experiments.answers import (
     MetricAnswer,
@@ -17,8 +21,9 @@ from optimizer.experiments.answers import (
     comparison_answer,
     decision_answer,
     ratio_check,
-    variant_answer,
+    variant_answers,
 )
+from optimizer.experiments.harm import watch_harm
 
 Key = Annotated[str, Field(min_length=1, max_length=100)]
 Natural = Annotated[int, Field(ge=0, le=2**53)]
@@ -46,7 +51,9 @@ class AnalysisRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    method: Literal["fixed", "sequential"] = Field("sequential", description="One look at the end, or monitoring.")
+    method: Literal["fixed", "sequential", "bayesian"] = Field(
+        "sequential", description="One look at the end, monitoring, or a posterior without any error guarantee."
+    )
     alpha: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = Field(0.05, description="Two-sided error rate.")
     baseline: Key | None = Field(None, description="The control; by default the first variant.")
     planned_visitors: Annotated[int, Field(gt=0, le=2**53)] | None = Field(
@@ -67,16 +74,15 @@ def analyse(request: AnalysisRequest) -> ResultAnswer:
         raise InvalidInputError(f"The counts cannot be analysed: {problems[0].detail}", problems)
     weights = {variant.key: (request.weights or {}).get(variant.key, 1.0) for variant in request.variants}
     proportion = request.variants[0].conversions is not None
-    arms = {variant.key: _arm(variant, weights[variant.key]) for variant in request.variants}
     baseline = request.baseline or request.variants[0].key
-    family: Literal["proportion", "mean"] = "proportion" if proportion else "mean"
-    design = Design(request.method, request.alpha, request.planned_visitors, family)
-    comparisons = compare(arms, baseline, design)
+    design = Design(request.method, request.alpha, request.planned_visitors)
+    case = _case(request.variants, design, weights, proportion=proportion)
+    [comparisons] = compare_cases([case], baseline, holm)
     units = {variant.key: variant.visitors for variant in request.variants}
     checks = [ratio_check(units, weights, request.method)]
     decision = decide(
         checks,
-        [Candidate(found) for found in comparisons],
+        [Candidate(found, harm_p_value=watch_harm(case, found, rising=True)) for found in comparisons],
         units=sum(units.values()),
         planned=request.planned_visitors,
     )
@@ -85,7 +91,7 @@ def analyse(request: AnalysisRequest) -> ResultAnswer:
         metric="conversion",
         role="primary",
         type=kind,
-        variants=[variant_answer(name, arm, kind) for name, arm in arms.items()],
+        variants=variant_answers(case, kind, units),
         comparisons=[comparison_answer(found) for found in comparisons],
     )
     return ResultAnswer(
@@ -98,10 +104,25 @@ def analyse(request: AnalysisRequest) -> ResultAnswer:
     )
 
 
-def _arm(variant: VariantCounts, weight: float) -> Arm:
-    if variant.conversions is not None:
-        return Arm(Moments.of_conversions(variant.visitors, variant.conversions), weight)
-    return Arm(Moments(variant.visitors, variant.sum or 0.0, variant.sum_squares), weight, variant.converters)
+def _case(
+    variants: Sequence[VariantCounts], design: Design, weights: Mapping[str, float], *, proportion: bool
+) -> Case:
+    totals = [float((variant.conversions if proportion else variant.sum) or 0) for variant in variants]
+    squares = [math.nan if variant.sum_squares is None else variant.sum_squares for variant in variants]
+    columns, amounts = ["value"], [totals]
+    if not proportion and all(variant.converters is not None for variant in variants):
+        columns.append("converters")
+        amounts.append([float(variant.converters or 0) for variant in variants])
+    row = CrossMoments.of_sums(
+        [variant.key for variant in variants],
+        columns,
+        [variant.visitors for variant in variants],
+        list(zip(*amounts, strict=True)),
+        {("value", "value"): totals if proportion else squares},
+    )
+    converters = "converters" if len(columns) > 1 else None
+    measure = Measure("proportion" if proportion else "mean", "value", converters=converters)
+    return Case(row, measure, design, weights)
 
 
 def _problems(request: AnalysisRequest) -> list[Problem]:

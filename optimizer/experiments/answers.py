@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from optimizer.core.stats.comparison import Arm, Comparison
+from optimizer.core.stats.comparison import Case, Comparison
 from optimizer.core.stats.decisions import Check, Decision
+from optimizer.core.stats.figures import figures
 from optimizer.core.stats.srm import RED_BELOW, sample_ratio
 
 Pair = tuple[float, float]
@@ -24,14 +28,26 @@ class CheckAnswer(BaseModel):
 
 
 class VariantAnswer(BaseModel):
-    """One variant on one metric."""
+    """One variant on one metric, without adjustment."""
 
     variant: str
-    units: int
+    units: int = Field(description="Those whose window has elapsed.")
     conversions: int | None = Field(description="Units that converted, for proportions.")
-    mean: float | None
-    std: float | None
-    sum: float | None
+    mean: float | None = Field(description="Of a ratio: Σ of its numerator ÷ Σ of its denominator.")
+    std: float | None = Field(description="Of one unit; of a ratio by the delta method.")
+    sum: float | None = Field(description="Σ over units; of a ratio that of its numerator.")
+    denominator: float | None = Field(None, description="Σ of a ratio's denominator.")
+    immature_units: int = Field(0, description="Left out because their window has not elapsed.")
+
+
+class UnadjustedAnswer(BaseModel):
+    """The same comparison without covariates, at the same level."""
+
+    absolute: float
+    absolute_interval: Pair
+    relative: float | None
+    relative_interval: Pair | None
+    p_value: float | None
 
 
 class ComparisonAnswer(BaseModel):
@@ -44,16 +60,34 @@ class ComparisonAnswer(BaseModel):
     absolute_interval: Pair | None
     relative_interval: Pair | None
     level: float | None = Field(description="Level of both intervals, adjusted like the p-value.")
-    p_value: float | None
-    adjusted_p_value: float | None = Field(description="Holm over variants.")
+    p_value: float | None = Field(description="Null under bayesian.")
+    adjusted_p_value: float | None = Field(description="Holm over variants; Benjamini-Hochberg on secondary metrics.")
     significant: bool
-    chance_to_win: float | None = None
-    status: str = Field(description="ok, too_early, not_final, empty, zero_weight, no_variance, no_sum_of_squares.")
+    chance_to_win: float | None = Field(None, description="Bayesian: the chance that the variant's mean is higher.")
+    expected_loss: float | None = Field(None, description="Bayesian: what the variant is expected to cost.")
+    baseline_loss: float | None = Field(None, description="Bayesian: what keeping the baseline is expected to cost.")
+    status: str = Field(description="ok, or why there is no verdict: see docs/experiments.md.")
     detail: str = Field(description="One sentence on the status.")
     missing: int = Field(description="What is missing until a verdict, in the status's own unit.")
     method: str | None = Field(description="Conventions of the interval and of the relative interval.")
-    unadjusted: None = None
-    variance_reduction: None = None
+    covariate: str = Field("", description="adjusted, why not, or empty without a covariate.")
+    unadjusted: UnadjustedAnswer | None = Field(None, description="Beside adjusted figures.")
+    variance_reduction: float | None = Field(None, description="Share of the variance that covariates took away.")
+    shrunk: float | None = Field(None, description="`absolute`, shrunk for the luck that winners have.")
+    shrunk_relative: float | None = Field(None, description="`relative`, likewise.")
+
+
+class SeriesPoint(BaseModel):
+    """The comparison over the units first exposed up to the end of one UTC day."""
+
+    through: dt.date
+    variant: str
+    units: int = Field(description="Of the variant and the baseline together.")
+    status: str
+    absolute: float | None
+    absolute_interval: Pair | None
+    relative: float | None
+    relative_interval: Pair | None
 
 
 class MetricAnswer(BaseModel):
@@ -61,9 +95,18 @@ class MetricAnswer(BaseModel):
 
     metric: str
     role: Literal["primary", "goal", "secondary", "guardrail"]
-    type: Literal["proportion", "count", "sum"]
+    type: Literal["proportion", "count", "sum", "ratio"]
     variants: list[VariantAnswer]
     comparisons: list[ComparisonAnswer]
+    series: list[SeriesPoint] = Field([], description="Of the primary and the goal metric, day by day.")
+
+
+class GoalForecast(BaseModel):
+    """What the primary metric's effect says of the goal."""
+
+    relative: float
+    interval: Pair | None
+    basis: str
 
 
 class DecisionAnswer(BaseModel):
@@ -71,7 +114,41 @@ class DecisionAnswer(BaseModel):
 
     action: Literal["ship", "stop", "continue", "investigate"]
     reasons: list[str]
-    goal_forecast: None = None
+    variant: str | None = Field(None, description="The one to ship.")
+    goal_forecast: GoalForecast | None = None
+    more_visitors: int | None = Field(None, description="What `continue` waits for, over all variants.")
+    more_days: int | None = Field(None, description="At the present pace of new units.")
+
+
+class PlanAnswer(BaseModel):
+    """The plan against reality."""
+
+    planned_visitors: int | None
+    visitors: int = Field(description="Mature units of the primary metric, over all variants.")
+    share: float | None = Field(description="visitors ÷ planned_visitors.")
+    daily_visitors_planned: float | None
+    daily_visitors: float | None = Field(description="New units a day since the start.")
+    days_planned: float | None
+    days: float = Field(description="Since the start, up to the cut-off or the stop.")
+    baseline_planned: float | None
+    baseline: float | None = Field(description="Mean of the control on the primary metric.")
+    detail: str = Field(description="Where they differ, in one sentence.")
+
+
+class SplitValue(BaseModel):
+    """The units with one value of a dimension."""
+
+    value: str
+    units: dict[str, int]
+    metrics: list[MetricAnswer]
+
+
+class DimensionAnswer(BaseModel):
+    """A result split by a dimension."""
+
+    name: str
+    warning: str
+    values: list[SplitValue]
 
 
 class ResultAnswer(BaseModel):
@@ -83,14 +160,18 @@ class ResultAnswer(BaseModel):
     checks: list[CheckAnswer]
     metrics: list[MetricAnswer]
     decision: DecisionAnswer
+    warnings: list[str] = Field([], description="What a careful reader should know.")
+    plan: PlanAnswer | None = None
+    dimension: DimensionAnswer | None = None
+    information: list[float] = Field([], description="group_sequential: share of the plan at each look taken.")
 
 
 def ratio_check(units: Mapping[str, int], weights: Mapping[str, float], method: str) -> Check:
-    """Check the split; under monitoring the anytime-valid test decides, at a fixed horizon the χ² test."""
+    """Check the split; the anytime-valid test decides, except at a fixed horizon: there the χ² test does."""
     found = sample_ratio(list(units.values()), [weights[name] for name in units])
-    decides = found.sequential_p_value if method == "sequential" else found.p_value
+    decides = found.p_value if method == "fixed" else found.sequential_p_value
     shown = ", ".join(f"{name} {count:,}" for name, count in units.items())
-    test = "anytime-valid multinomial" if method == "sequential" else "χ²"
+    test = "χ²" if method == "fixed" else "anytime-valid multinomial"
     detail = (
         f"Units {shown}: p = {decides:.3g} ({test} test, red below {RED_BELOW}; χ² alone gives {found.p_value:.3g})."
     )
@@ -99,38 +180,43 @@ def ratio_check(units: Mapping[str, int], weights: Mapping[str, float], method: 
     return Check("srm", decides >= RED_BELOW and found.stray_units == 0, detail, decides)
 
 
-def variant_answer(name: str, arm: Arm, kind: str) -> VariantAnswer:
-    """Describe one arm; nothing is given that its units cannot identify."""
-    moments = arm.moments
-    varied = moments.n > 1 and moments.squares is not None
-    return VariantAnswer(
-        variant=name,
-        units=moments.n,
-        conversions=round(moments.total) if kind == "proportion" else None,
-        mean=moments.mean if moments.n else None,
-        std=moments.variance**0.5 if varied else None,
-        sum=moments.total if kind != "proportion" else None,
-    )
+def variant_answers(case: Case, kind: str, exposed: Mapping[str, int]) -> list[VariantAnswer]:
+    """Describe every arm of one metric; nothing is given that the sums cannot identify.
+
+    Args:
+        case: Sums and the metric's columns.
+        kind: The metric's type.
+        exposed: Units per arm, mature or not.
+    """
+    found = figures(case.row, case.measure, adjusted=False)
+    below = case.row.totals[:, case.row.place(case.measure.denominator)] if case.measure.denominator else None
+    answers = []
+    for place, name in enumerate(case.row.arms):
+        units, mean, variance = round(found.n[place]), float(found.mean[place]), float(found.variance[place])
+        if kind == "proportion" and units > 1:
+            variance *= units / (units - 1)
+        total = float(found.total[place])
+        answers.append(
+            VariantAnswer(
+                variant=name,
+                units=units,
+                conversions=round(total) if kind == "proportion" else None,
+                mean=mean if units and math.isfinite(mean) else None,
+                std=math.sqrt(max(0.0, variance)) if units > 1 and math.isfinite(variance) else None,
+                sum=total if kind != "proportion" else None,
+                denominator=float(below[place]) if below is not None else None,
+                immature_units=max(0, exposed.get(name, units) - units),
+            )
+        )
+    return answers
 
 
 def comparison_answer(found: Comparison) -> ComparisonAnswer:
     """Give a comparison the shape of the contract."""
-    return ComparisonAnswer(
-        variant=found.variant,
-        baseline=found.baseline,
-        absolute=found.absolute,
-        relative=found.relative,
-        absolute_interval=found.absolute_interval,
-        relative_interval=found.relative_interval,
-        level=found.level,
-        p_value=found.p_value,
-        adjusted_p_value=found.adjusted_p_value,
-        significant=found.significant,
-        status=found.status,
-        detail=found.detail,
-        missing=found.missing,
-        method=found.method,
-    )
+    shown = {name: getattr(found, name) for name in ComparisonAnswer.model_fields}
+    if found.unadjusted is not None:
+        shown["unadjusted"] = UnadjustedAnswer(**asdict(found.unadjusted))
+    return ComparisonAnswer(**shown)
 
 
 def check_answers(checks: Sequence[Check]) -> list[CheckAnswer]:
@@ -138,6 +224,13 @@ def check_answers(checks: Sequence[Check]) -> list[CheckAnswer]:
     return [CheckAnswer(name=c.name, passed=c.passed, p_value=c.p_value, detail=c.detail) for c in checks]
 
 
-def decision_answer(decision: Decision) -> DecisionAnswer:
+def decision_answer(decision: Decision, forecast: GoalForecast | None = None) -> DecisionAnswer:
     """Give a decision the shape of the contract."""
-    return DecisionAnswer(action=decision.action, reasons=list(decision.reasons))
+    return DecisionAnswer(
+        action=decision.action,
+        reasons=list(decision.reasons),
+        variant=decision.variant,
+        goal_forecast=forecast,
+        more_visitors=decision.more_units,
+        more_days=decision.more_days,
+    )

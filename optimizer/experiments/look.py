@@ -3,154 +3,244 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from optimizer.core.stats.comparison import Arm, Comparison, Design, compare_family, planned_pair
-from optimizer.core.stats.decisions import Candidate, Check, Guardrail, decide, non_inferiority
+from optimizer.core.stats.comparison import Case, Comparison, Design, compare_cases
+from optimizer.core.stats.decisions import Candidate, decide
+from optimizer.core.stats.guardrails import HARM_ALPHA, Guardrail, Margin, guard, guarded_power
 from optimizer.core.stats.multiplicity import benjamini_hochberg, holm
 from optimizer.experiments.answers import (
     MetricAnswer,
     ResultAnswer,
+    SeriesPoint,
     check_answers,
     comparison_answer,
     decision_answer,
     ratio_check,
-    variant_answer,
+    variant_answers,
 )
-from optimizer.experiments.cohort import Exposed, count_exposed, metric_arms
+from optimizer.experiments.finished import total
+from optimizer.experiments.gather import Gathered, gather
+from optimizer.experiments.harm import watch_harm
+from optimizer.experiments.health import exposure_checks, warnings_of
+from optimizer.experiments.metrics import Resolved
+from optimizer.experiments.progress import against_plan, daily_units, forecast_goal
+from optimizer.experiments.series import effect_by_day
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Experiment, Metric
 
 Role = Literal["primary", "goal", "secondary", "guardrail"]
-TOLERATED_SHARE = 0.01
+Kind = Literal["proportion", "count", "sum", "ratio"]
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One metric of one look."""
+    """One metric of one look.
+
+    Attributes:
+        metric: The metric.
+        role: What it is for.
+        case: Its sums; None where counts cannot give them.
+        comparisons: Every variant but the first one against it.
+    """
 
     metric: Metric
     role: Role
-    arms: Mapping[str, Arm]
-    design: Design
+    case: Case | None
     comparisons: list[Comparison]
 
 
 def examine(
-    stores: Stores, experiment: Experiment, metrics: Mapping[str, Metric], *, as_of: dt.datetime
+    stores: Stores,
+    experiment: Experiment,
+    metrics: Mapping[str, Resolved],
+    *,
+    as_of: dt.datetime,
+    looks: tuple[float, ...] = (),
 ) -> ResultAnswer:
-    """Compute the result as of a cut-off; the same data and cut-off give the same result."""
-    exposed = count_exposed(stores.events, experiment.project_id, experiment, until=as_of)
-    weights = {variant["key"]: float(variant["weight"]) for variant in experiment.variants}
-    checks = [ratio_check(exposed.units, weights, experiment.method), *_exposure_checks(exposed)]
-    examined = _compare_all(stores, experiment, metrics, as_of)
-    primary = next(found for found in examined if found.role == "primary")
-    candidates = [
-        Candidate(
-            comparison,
-            increase_is_good=primary.metric.direction == "increase",
-            guardrails=_guardrails(experiment, examined, comparison.variant),
-        )
-        for comparison in primary.comparisons
-    ]
-    units = sum(arm.moments.n for arm in primary.arms.values())
-    decision = decide(checks, candidates, units=units, planned=experiment.planned_visitors)
-    return ResultAnswer(
-        method=experiment.method,
-        alpha=experiment.alpha,
-        units=dict(exposed.units),
-        checks=check_answers(checks),
-        metrics=[_metric_answer(found) for found in examined],
-        decision=decision_answer(decision),
-    )
+    """Compute the result as of a cut-off; the same data and cut-off give the same result.
+
+    Args:
+        stores: Both stores.
+        experiment: The design.
+        metrics: Its metrics.
+        as_of: The cut-off.
+        looks: For group_sequential: share of the plan at each look taken before.
+    """
+    gathered = gather(stores, experiment, metrics, as_of=as_of)
+    weights = weights_of(experiment)
+    rows = {group.place: total(gathered.days[group.place], gathered.arms, group) for group in gathered.groups}
+    design, spent = plan_looks(experiment, gathered, looks)
+    cases = {
+        key: Case(rows[group.place], measure, design, weights)
+        for group in gathered.groups
+        for key, measure in group.measures.items()
+    }
+    examined = compare_all(experiment, metrics, cases, gathered.refused)
+    if spent.missing:
+        examined = [replace(found, comparisons=_between_looks(found.comparisons, spent)) for found in examined]
+    return _conclude(experiment, gathered, examined, spent, as_of=as_of)
 
 
-def _compare_all(
-    stores: Stores, experiment: Experiment, metrics: Mapping[str, Metric], as_of: dt.datetime
+def weights_of(experiment: Experiment) -> dict[str, float]:
+    """Return the share of traffic per variant."""
+    return {variant["key"]: float(variant["weight"]) for variant in experiment.variants}
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Where a group sequential test stands.
+
+    Attributes:
+        looks: Share of the plan at each look taken, this one included if it is one.
+        missing: Units until the next planned look; 0 if this is one, or the method has no planned looks.
+    """
+
+    looks: tuple[float, ...] = ()
+    missing: int = 0
+
+
+def plan_looks(experiment: Experiment, gathered: Gathered, looks: tuple[float, ...]) -> tuple[Design, Spent]:
+    """Return the design as of this look: a planned look spends error rate, and between them nothing is spent."""
+    method: Literal["fixed", "sequential", "group_sequential", "bayesian"] = experiment.method  # type: ignore[assignment] # checked when stored
+    design = Design(method, experiment.alpha, experiment.planned_visitors)
+    if method != "group_sequential" or not experiment.planned_visitors or not experiment.planned_looks:
+        return design, Spent()
+    units = gathered.units_of(experiment.primary_metric)
+    share = min(1.0, units / experiment.planned_visitors)
+    spending: Literal["obrien_fleming", "pocock"] = experiment.spending  # type: ignore[assignment] # checked when stored
+    due = int(share * experiment.planned_looks + 1e-9) > len(looks) and share > max(looks, default=0.0)
+    so_far = (*looks, share) if due else looks
+    place = len(so_far) + (not due)
+    missing = 0 if due else -int(-experiment.planned_visitors * place // experiment.planned_looks) - units
+    shown = so_far if due else (*looks, share) if share > max(looks, default=0.0) else looks
+    return replace(design, looks=shown, spending=spending), Spent(so_far, max(0, missing))
+
+
+def compare_all(
+    experiment: Experiment,
+    metrics: Mapping[str, Resolved],
+    cases: Mapping[str, Case],
+    refused: Mapping[str, str],
 ) -> list[Examined]:
+    """Compare every metric in every role it has.
+
+    Args:
+        experiment: The design.
+        metrics: Its metrics.
+        cases: Sums per metric.
+        refused: Metrics without sums, and why.
+    """
+    baseline = experiment.variants[0]["key"]
+    # Secondary metrics are a field to look over; every other metric answers a question of its own.
+    named = roles_of(experiment)
+    families = [[key] for role, key in named if role != "secondary"] + [list(experiment.secondary_metrics)]
+    found: dict[tuple[str, bool], list[Comparison]] = {}
+    for place, family in enumerate(families):
+        secondary = place == len(families) - 1
+        known = [key for key in family if key in cases]
+        adjust = benjamini_hochberg if secondary else holm
+        compared = compare_cases([cases[key] for key in known], baseline, adjust)
+        found.update({(key, secondary): own for key, own in zip(known, compared, strict=True)})
+    others = [variant["key"] for variant in experiment.variants[1:]]
+    examined: list[Examined] = []
+    for role, key in named:
+        blank = [Comparison(name, baseline, "not_in_counts", refused.get(key, "")) for name in others]
+        own = found.get((key, role == "secondary"), blank)
+        examined.append(Examined(metrics[key].metric, role, cases.get(key), own))
+    return examined
+
+
+def roles_of(experiment: Experiment) -> list[tuple[Role, str]]:
+    """Return every metric in every role that it has, the primary first."""
     named: list[tuple[Role, list[str]]] = [
         ("primary", [experiment.primary_metric]),
         ("goal", [experiment.goal_metric] if experiment.goal_metric else []),
         ("secondary", experiment.secondary_metrics),
         ("guardrail", [rail["metric"] for rail in experiment.guardrail_metrics]),
     ]
-    baseline = experiment.variants[0]["key"]
-    examined: list[Examined] = []
-    for role, keys in named:
-        cases = [(_arms(stores, experiment, metrics[key], as_of), _design(experiment, metrics[key])) for key in keys]
-        # Secondary metrics are a field to look over; every other metric answers a question of its own.
-        together = role == "secondary"
-        families = [cases] if together else [[case] for case in cases]
-        adjust = benjamini_hochberg if together else holm
-        found = [comparisons for family in families for comparisons in compare_family(family, baseline, adjust)]
-        for key, (arms, design), comparisons in zip(keys, cases, found, strict=True):
-            examined.append(Examined(metrics[key], role, arms, design, comparisons))
-    return examined
+    return [(role, key) for role, keys in named for key in keys]
 
 
-def _arms(stores: Stores, experiment: Experiment, metric: Metric, as_of: dt.datetime) -> dict[str, Arm]:
-    return metric_arms(stores.events, experiment.project_id, experiment, metric, as_of=as_of)
-
-
-def _design(experiment: Experiment, metric: Metric) -> Design:
-    family: Literal["proportion", "mean"] = "proportion" if metric.type == "proportion" else "mean"
-    method: Literal["fixed", "sequential"] = "fixed" if experiment.method == "fixed" else "sequential"
-    return Design(method, experiment.alpha, experiment.planned_visitors, family)
-
-
-def _guardrails(experiment: Experiment, examined: list[Examined], variant: str) -> list[Guardrail]:
-    rails = [found for found in examined if found.role == "guardrail"]
-    margins = [rail["margin_relative"] for rail in experiment.guardrail_metrics]
-    baseline = experiment.variants[0]["key"]
-    return [_guardrail(found, margin, baseline, variant) for found, margin in zip(rails, margins, strict=True)]
-
-
-def _guardrail(found: Examined, margin: float, baseline: str, variant: str) -> Guardrail:
-    name = found.metric.key
-    comparison = next(one for one in found.comparisons if one.variant == variant)
-    if comparison.status != "ok":
-        detail = comparison.detail or f"cannot be judged: {comparison.status}"
-        return Guardrail(name, None, f"Guardrail {name}: {detail}")
-    shown, bound = non_inferiority(
-        found.arms[baseline].moments,
-        found.arms[variant].moments,
-        margin,
-        found.design.alpha,
-        method=found.design.method,
-        planned_pair=planned_pair(found.arms, baseline, variant, found.design),
-        increase_is_good=found.metric.direction == "increase",
-    )
-    verdict = "is shown to stay" if shown else "is not shown to stay"
-    return Guardrail(
-        name, shown, f"Guardrail {name} {verdict} within its margin of {margin:.1%} (bound {bound:+.4g})."
-    )
-
-
-def _exposure_checks(exposed: Exposed) -> list[Check]:
-    total = sum(exposed.units.values()) + exposed.mixed + exposed.unknown
-    rows = (
-        ("one_variant_per_unit", exposed.mixed, "units were seen in two variants and are left out"),
-        ("known_variants", exposed.unknown, "units were seen only in variants that the design does not know"),
-        (
-            "identified_exposures",
-            exposed.unidentified,
-            "exposures carry no id of the experiment's unit and are left out",
-        ),
-    )
-    return [
-        Check(name, count <= TOLERATED_SHARE * total, f"{count:,} of {total:,} {what}; up to 1% is tolerated.")
-        for name, count, what in rows
-    ]
-
-
-def _metric_answer(found: Examined) -> MetricAnswer:
-    kind: Literal["proportion", "count", "sum"] = found.metric.type  # type: ignore[assignment] # checked when it was stored
+def metric_answer(found: Examined, exposed: Mapping[str, int], series: Sequence[SeriesPoint] = ()) -> MetricAnswer:
+    """Give one metric the shape of the contract."""
+    kind: Kind = found.metric.type  # type: ignore[assignment] # checked when it was stored
     return MetricAnswer(
         metric=found.metric.key,
         role=found.role,
         type=kind,
-        variants=[variant_answer(name, arm, kind) for name, arm in found.arms.items()],
+        variants=variant_answers(found.case, kind, exposed) if found.case else [],
         comparisons=[comparison_answer(comparison) for comparison in found.comparisons],
+        series=list(series),
     )
+
+
+def _candidate(
+    experiment: Experiment, primary: Examined, examined: list[Examined], comparison: Comparison
+) -> Candidate:
+    rising = primary.metric.direction == "increase"
+    rails = [one for one in examined if one.role == "guardrail"]
+    margins = [rail["margin_relative"] for rail in experiment.guardrail_metrics]
+    power = guarded_power(experiment.power, len(rails))
+    guardrails = [
+        _guardrail(rail, comparison, Margin(margin, rail.metric.direction == "increase", power))
+        for rail, margin in zip(rails, margins, strict=True)
+    ]
+    harm = watch_harm(primary.case, comparison, rising=rising) if primary.case else None
+    return Candidate(comparison, rising, guardrails, harm, HARM_ALPHA)
+
+
+def _guardrail(rail: Examined, comparison: Comparison, margin: Margin) -> Guardrail:
+    name = rail.metric.key
+    if rail.case is None:
+        return Guardrail(name, None, f"Guardrail {name}: {rail.comparisons[0].detail}")
+    return guard(name, rail.case, comparison.baseline, comparison.variant, margin)
+
+
+def _between_looks(comparisons: list[Comparison], spent: Spent) -> list[Comparison]:
+    detail = f"Between two planned looks: the next one is {spent.missing:,} visitors away."
+    return [
+        replace(found, status="not_final", detail=detail, missing=spent.missing, significant=False)
+        if found.status == "ok"
+        else found
+        for found in comparisons
+    ]
+
+
+def _conclude(
+    experiment: Experiment,
+    gathered: Gathered,
+    examined: list[Examined],
+    spent: Spent,
+    *,
+    as_of: dt.datetime,
+) -> ResultAnswer:
+    primary = next(found for found in examined if found.role == "primary")
+    weights = weights_of(experiment)
+    checks = [ratio_check(gathered.units, weights, experiment.method), *exposure_checks(gathered)]
+    found = decide(
+        checks,
+        [_candidate(experiment, primary, examined, comparison) for comparison in primary.comparisons],
+        units=gathered.units_of(experiment.primary_metric),
+        planned=experiment.planned_visitors,
+        daily_units=daily_units(experiment, gathered, as_of=as_of),
+    )
+    return ResultAnswer(
+        method=experiment.method,
+        alpha=experiment.alpha,
+        units=gathered.units,
+        checks=check_answers(checks),
+        metrics=[metric_answer(one, gathered.units, _series(gathered, one)) for one in examined],
+        decision=decision_answer(found, forecast_goal(experiment, primary.comparisons)),
+        warnings=warnings_of(experiment, gathered, primary.case, as_of=as_of),
+        plan=against_plan(experiment, gathered, primary.case, as_of=as_of),
+        information=list(spent.looks),
+    )
+
+
+def _series(gathered: Gathered, one: Examined) -> list[SeriesPoint]:
+    if one.role not in {"primary", "goal"} or one.case is None:
+        return []
+    return effect_by_day(one.case, gathered.days_of(one.metric.key))

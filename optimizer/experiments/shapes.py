@@ -94,6 +94,7 @@ class ExperimentPatch(BaseModel):
         "obrien_fleming", description="How group_sequential spends α (Lan-DeMets)."
     )
     covariate_days: int = Field(0, ge=0, le=365, description="Days before exposure that adjust the figures; 0: none.")
+    look_every: Literal["day", "hour"] = Field("day", description="The grid of looks; hours cost more computation.")
     plan: dict[str, Any] | None = Field(None, description="What POST /v1/plans answered, kept to compare with.")
     scheduled_start_at: AwareDatetime | None = Field(None, description="Starts by itself; null: by hand.")
     scheduled_stop_at: AwareDatetime | None = Field(None, description="Stops by itself; null: by hand.")

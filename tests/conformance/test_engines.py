@@ -32,6 +32,10 @@ QUESTIONS: dict[str, tuple[str, str, Any]] = {
     "signals": ("GET", "/v1/signals?goal=purchase&window_days=14&landmark_hours=24", None),
     "signals at chosen landmark": ("GET", f"/v1/signals?goal=purchase&window_days=14&from={FROM}&to={TO}", None),
     "results": ("GET", "/v1/experiments/pdp/results", None),
+    **{f"results by {by}": ("GET", f"/v1/experiments/pdp/results?dimension={by}", None)
+       for by in ("device", "source", "placement")},
+    "results of every kind of metric": ("GET", "/v1/experiments/kinds/results", None),
+    "results from daily totals": ("GET", "/v1/experiments/totals/results", None),
     "segment size": ("POST", "/v1/segments/preview", {"definition": {"all": [
         {"did": "add_to_cart", "within_days": 30, "where": {"placement": "product_page"}},
         {"did_not": "purchase", "since": "add_to_cart"}]}}),
@@ -100,6 +104,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, clickhouse_server: str) -> It
         clients[engine] = KeyedClient(apps[engine].test_client(), KEY)
     assert answers(clients["duckdb"]) == answers(clients["clickhouse"])
     for client in clients.values():
+        prepare(client)
         body = {"key": "pdp", "variants": [{"key": "a"}, {"key": "b"}], "primary_metric": "add_to_cart",
                 "goal_metric": "purchase", "secondary_metrics": ["begin_checkout"], "method": "fixed",
                 "planned_visitors": 40}  # fmt: skip
@@ -109,6 +114,40 @@ def both(tmp_path_factory: pytest.TempPathFactory, clickhouse_server: str) -> It
     yield clients
     for app in apps.values():
         close_app(app)
+
+
+def prepare(client: KeyedClient) -> None:
+    """Make metrics of every kind, and experiments that use them: of exposures, and of daily totals."""
+    metrics: dict[str, dict[str, Any]] = {
+        "revenue": {"type": "sum", "event": "purchase", "cap": {"percentile": 0.9}},
+        "carts": {"type": "count", "event": "add_to_cart", "window_hours": 240, "cap": {"value": 2},
+                  "where": {"placement": "list", "size": 1}},
+        "per view": {"type": "ratio", "event": "purchase", "numerator": "sum", "denominator": "view_item",
+                     "window_hours": 300},
+    }  # fmt: skip
+    for key, body in metrics.items():
+        assert client.put(f"/v1/metrics/{key}", json=body).status_code == 200
+    variants = {"variants": [{"key": "a"}, {"key": "b"}], "planned_visitors": 40, "method": "fixed"}
+    every = {**variants, "key": "kinds", "primary_metric": "purchase", "secondary_metrics": list(metrics),
+             "covariate_days": 30}  # fmt: skip
+    drawn = random.Random(8)  # noqa: S311 - sample data
+    exposures = [
+        {"experiment": "kinds", "variant": drawn.choice("ab"), "user_id": f"u{n}", "exposure_id": f"k{n}",
+         "timestamp": (NOON - dt.timedelta(days=30, hours=n)).isoformat()}
+        for n in range(150)
+    ]  # fmt: skip
+    assert client.post("/v1/exposures", json={"exposures": exposures}).json["accepted"] == 150
+    totals = {**variants, "key": "totals", "primary_metric": "purchase", "secondary_metrics": list(metrics)}
+    counts = [
+        {"date": "2026-10-01", "experiment": "totals", "variant": variant, "name": name, "visitors": visitors}
+        for variant, bought in (("a", 30), ("b", 45))
+        for name, visitors in (("visit", 200), ("purchase", bought))
+    ]
+    assert client.post("/v1/counts", json={"system": "swetrix", "counts": counts}).status_code == 200
+    for body in (every, totals):
+        assert client.post("/v1/experiments", json=body).status_code == 201
+        started = client.post(f"/v1/experiments/{body['key']}/start", json={"at": "2026-08-01T00:00:00Z"})
+        assert started.status_code == 200, started.json
 
 
 def same(left: Any, right: Any, at: str = "") -> None:

@@ -14,6 +14,7 @@ from optimizer.storage.tables.experiments import (
     ExperimentLogEntry,
     ExperimentLook,
     ExperimentNote,
+    FinishedCohort,
     Holdout,
     Metric,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "ExperimentNote",
     "FeedbackCursor",
     "FeedbackPolicy",
+    "FinishedCohort",
     "Holdout",
     "IdempotentAnswer",
     "InstanceFact",

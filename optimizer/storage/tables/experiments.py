@@ -31,6 +31,9 @@ class Metric(SQLModel, table=True):
     where: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     window_hours: float | None = None
     direction: str = Field(default="increase", max_length=8)
+    cap: dict[str, float] | None = Field(default=None, sa_type=JSON)
+    numerator: str | None = Field(default=None, max_length=8)
+    denominator: str | None = Field(default=None, max_length=200)
     updated_at: dt.datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
@@ -68,6 +71,7 @@ class Experiment(SQLModel, table=True):
     planned_looks: int | None = None
     spending: str = Field(default="obrien_fleming", max_length=16)
     covariate_days: int = 0
+    look_every: str = Field(default="day", max_length=8)
     plan: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     status: str = Field(default="draft", max_length=16)
     created_at: dt.datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
@@ -138,13 +142,35 @@ class ExperimentNote(SQLModel, table=True):
 
 
 class ExperimentLook(SQLModel, table=True):
-    """The result as it stood at one cut-off of the grid; written once, so that nobody gets another verdict."""
+    """The result as it stood at one cut-off of the grid; written once, so that nobody gets another verdict.
+
+    `dimension` is empty for the result itself, else names what it is split by.
+    """
 
     __tablename__ = "experiment_look"
-    __table_args__ = (UniqueConstraint("experiment_id", "cutoff"),)
+    __table_args__ = (UniqueConstraint("experiment_id", "cutoff", "dimension"),)
 
     id: int | None = Field(default=None, primary_key=True)
     experiment_id: int = Field(foreign_key="experiment.id")
     cutoff: dt.datetime = Field(sa_type=UtcDateTime)
+    dimension: str = Field(default="", max_length=200)
     result: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     computed_at: dt.datetime = Field(sa_type=UtcDateTime)
+
+
+class FinishedCohort(SQLModel, table=True):
+    """Sums over the units first exposed on one UTC day, of metrics whose window and lateness have passed.
+
+    `definition` is a digest of everything that the sums depend on. `members` tells whether the same units are still
+    that day's: a unit seen in a second variant later leaves it, and the day is then summed again.
+    """
+
+    __tablename__ = "finished_cohort"
+    __table_args__ = (UniqueConstraint("experiment_id", "definition", "day"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    experiment_id: int = Field(foreign_key="experiment.id")
+    definition: str = Field(max_length=64)
+    day: dt.date
+    members: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    sums: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)

@@ -1,0 +1,208 @@
+"""One scan of the events gives every metric's sums, per variant and day of first exposure or value of a dimension.
+
+Aggregated in the engine, first per unit, then over units; what crosses into Python is a few numbers per variant and
+day, however many events there are. The expressions are the same on every engine.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from optimizer.core.stats.cross import CrossMoments
+from optimizer.experiments.cohort import UNIT_COLUMNS, clean_people
+from optimizer.experiments.columns import KNOWN, Column, Group
+from optimizer.storage.events import EventStore, naive_utc
+from optimizer.storage.tables import Experiment
+
+Rows = dict[Any, CrossMoments]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What is summed.
+
+    Attributes:
+        groups: Metrics, by shared window.
+        as_of: Nothing later counts.
+        since: Per group (by place) the first UTC day whose units are summed; earlier ones are known already.
+        split: Values of a dimension per unit (`unit`, `split`), instead of days.
+    """
+
+    groups: Sequence[Group]
+    as_of: dt.datetime
+    since: Mapping[int, dt.date]
+    split: ir.Table | None = None
+
+
+def sum_up(store: EventStore, project_id: int, experiment: Experiment, scan: Scan) -> dict[int, Rows]:
+    """Sum the groups' numbers over mature units.
+
+    With a window, a unit is mature once the window since its first exposure has elapsed, and events in the window
+    count. Without one, every exposed unit counts, with its events up to `as_of` or the stop.
+
+    Returns:
+        Place of the group → day (or dimension value) → sums per variant.
+    """
+    units = _per_unit(store, project_id, experiment, scan)
+    key = "day" if scan.split is None else "split"
+    if scan.split is not None:
+        values = scan.split.rename(whose="unit")
+        units = units.left_join(values, units.unit == values.whose)
+        units = units.mutate(split=units.split.fill_null(""))
+    units = _capped(units, scan.groups)
+    sums = {name: value for group in scan.groups for name, value in _sums(units, group)}
+    found = units.group_by("arm", key).agg(**sums).to_pyarrow().to_pylist()
+    arms = [variant["key"] for variant in experiment.variants]
+    return {group.place: _rows(found, key, group, arms) for group in scan.groups}
+
+
+def _per_unit(store: EventStore, project_id: int, experiment: Experiment, scan: Scan) -> ir.Table:
+    people = clean_people(store, project_id, experiment, until=scan.as_of)
+    earliest = min(scan.since.values())
+    people = people.filter(people["first"] >= _literal(_midnight(earliest)))
+    windows = [group.window_hours for group in scan.groups]
+    if None not in windows:
+        shortest = dt.timedelta(hours=min(window or 0.0 for window in windows))
+        people = people.filter(people["first"] <= _literal(scan.as_of - shortest))
+    end = min(scan.as_of, experiment.stopped_at) if experiment.stopped_at else scan.as_of
+    limits = {
+        f"end{group.place}": _literal(end)
+        if group.window_hours is None
+        else people["first"] + ibis.interval(seconds=round(group.window_hours * 3600))
+        for group in scan.groups
+    }
+    days = experiment.covariate_days
+    people = people.mutate(**limits, known_from=people["first"] - ibis.interval(days=days))
+    oldest = max(_midnight(earliest), experiment.started_at or scan.as_of) - dt.timedelta(days=days)
+    events = _matching(store, project_id, experiment, scan, oldest)
+    seen = people.left_join(events, people.unit == events.who)
+    before = (seen["at"] < seen["first"]) & (seen["at"] >= seen.known_from)
+    numbers: dict[str, ir.Value] = {}
+    for group in scan.groups:
+        after = (seen["at"] >= seen["first"]) & (seen["at"] <= seen[f"end{group.place}"])
+        for column in group.columns:
+            when = (before if column.before else after) & (seen.name == column.event)
+            if column.where:
+                when &= seen[_flag(column)]
+            numbers[_at(group, column.name)] = _number(seen, column, when)
+        if group.with_history:
+            numbers[_at(group, KNOWN)] = seen.count(where=before).clip(upper=1).cast("float64")
+    units = seen.group_by("unit").agg(arm=seen.arm.min(), first=seen["first"].min(), **numbers)
+    return units.mutate(day=units["first"].date(), **{f"in{g.place}": _mature(units, g, scan) for g in scan.groups})
+
+
+def _matching(
+    store: EventStore, project_id: int, experiment: Experiment, scan: Scan, oldest: dt.datetime
+) -> ir.Table:
+    columns = [column for group in scan.groups for column in group.columns]
+    events = store.events(project_id)
+    events = events.filter(
+        events.name.isin(sorted({column.event for column in columns})),
+        events.timestamp >= _literal(oldest),
+        events.timestamp <= _literal(scan.as_of),
+    )
+    flags = {_flag(column): store.has_properties(events, column.where) for column in columns if column.where}
+    return events.select("name", "value", who=events[UNIT_COLUMNS[experiment.unit]], at=events.timestamp, **flags)
+
+
+def _flag(column: Column) -> str:
+    wanted = sorted((name, type(value).__name__, str(value)) for name, value in column.where.items())
+    return f"has {wanted}"
+
+
+def _number(seen: ir.Table, column: Column, when: ir.BooleanValue) -> ir.Value:
+    if column.kind == "sum":
+        return seen.value.sum(where=when).fill_null(0.0).cast("float64")
+    counted = seen.count(where=when)
+    return (counted.clip(upper=1) if column.kind == "proportion" else counted).cast("float64")
+
+
+def _mature(units: ir.Table, group: Group, scan: Scan) -> ir.BooleanValue:
+    inside = units["first"] >= _literal(_midnight(scan.since[group.place]))
+    if group.window_hours is not None:
+        inside &= units["first"] <= _literal(scan.as_of - dt.timedelta(seconds=round(group.window_hours * 3600)))
+    return inside
+
+
+def _capped(units: ir.Table, groups: Sequence[Group]) -> ir.Table:
+    limits: dict[str, ir.Value] = {}
+    places: dict[str, ir.Value] = {}
+    each = [(group, column) for group in groups for column in group.columns]
+    for group, column in each:
+        name = _at(group, column.name)
+        if column.cap and "value" in column.cap:
+            limits[name] = units[name].clip(upper=column.cap["value"])
+        elif column.cap:
+            # The ⌈p·n⌉-th smallest over all mature units: exact, and the same on every engine.
+            order = [units[f"in{group.place}"].ifelse(0, 1), units[name]]
+            places[f"place of {name}"] = ibis.row_number().over(order_by=order)
+            places[f"count of {name}"] = units[f"in{group.place}"].cast("int64").sum().over()
+    units = units.mutate(**limits, **places)
+    for group, column in each:
+        name = _at(group, column.name)
+        if f"place of {name}" in places and column.cap:
+            share = column.cap["percentile"] * (1 - 1e-12)  # so that rounding does not reach for one more
+            last = (units[f"count of {name}"] * share).ceil().cast("int64") - 1
+            limit = units[name].max(where=units[f"place of {name}"] == last)
+            units = units.mutate(**{f"limit of {name}": limit.over()})
+            units = units.mutate(**{name: ibis.least(units[name], units[f"limit of {name}"])})
+    return units
+
+
+def _sums(units: ir.Table, group: Group) -> Iterator[tuple[str, ir.Value]]:
+    inside = units[f"in{group.place}"]
+    yield f"n{group.place}", inside.cast("int64").sum()
+    for name, of in group.converters.items():
+        yield _at(group, name), (inside & (units[_at(group, of)] > 0)).cast("int64").sum()
+    single = [column.name for column in group.columns] + ([KNOWN] if group.with_history else [])
+    for name in single:
+        yield _at(group, name), units[_at(group, name)].sum(where=inside)
+    for one, other in (*_squares(group), *group.pairs):
+        yield _pair(group, one, other), (units[_at(group, one)] * units[_at(group, other)]).sum(where=inside)
+
+
+def _rows(found: Sequence[Mapping[str, Any]], key: str, group: Group, arms: Sequence[str]) -> Rows:
+    cells: dict[Any, dict[int, Mapping[str, Any]]] = {}
+    for row in found:
+        if row[f"n{group.place}"]:
+            cells.setdefault(row[key], {})[row["arm"]] = row
+    return {value: _cross(group, arms, by_arm) for value, by_arm in sorted(cells.items())}
+
+
+def _cross(group: Group, arms: Sequence[str], by_arm: Mapping[int, Mapping[str, Any]]) -> CrossMoments:
+    def each(name: str) -> list[float]:
+        return [float(by_arm[place][name] or 0) if place in by_arm else 0.0 for place in range(len(arms))]
+
+    totals = [each(_at(group, name)) for name in group.names]
+    binary = {column.name for column in group.columns if column.kind == "proportion"} | {KNOWN, *group.converters}
+    products = {(name, name): each(_at(group, name)) for name in group.names if name in binary}
+    products |= {(one, other): each(_pair(group, one, other)) for one, other in (*_squares(group), *group.pairs)}
+    by_place = list(zip(*totals, strict=True))
+    return CrossMoments.of_sums(arms, group.names, each(f"n{group.place}"), by_place, products)
+
+
+def _squares(group: Group) -> list[tuple[str, str]]:
+    # The square of 0 or 1 is itself.
+    return [(column.name, column.name) for column in group.columns if column.kind != "proportion"]
+
+
+def _at(group: Group, name: str) -> str:
+    return f"{name}_{group.place}"
+
+
+def _pair(group: Group, one: str, other: str) -> str:
+    return f"{one}_{other}_{group.place}"
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)
+
+
+def _literal(moment: dt.datetime) -> ir.TimestampScalar:
+    return ibis.literal(naive_utc(moment))
