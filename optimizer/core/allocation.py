@@ -101,7 +101,7 @@ def split(weights: Mapping[str, float]) -> Split:
         ValueError: See `shares`.
     """
     found = shares(weights)
-    ends = tuple(float(end) for end in np.cumsum(list(found.values()))[:-1])
+    ends = tuple(min(float(end), 1.0) for end in np.cumsum(list(found.values()))[:-1])
     return Split((*ends, 1.0), tuple(found))
 
 
@@ -122,11 +122,12 @@ def resplit(before: Split, weights: Mapping[str, float]) -> Split:
     start = 0.0
     for end, variant in zip(before.ends, before.variants, strict=True):
         keeps = min(end - start, missing.get(variant, 0.0))
+        kept_to = end if keeps == end - start else start + keeps  # the sum may round beyond the end
         if keeps > 0:
-            kept.append((start, start + keeps, variant))
+            kept.append((start, kept_to, variant))
             missing[variant] -= keeps
-        if start + keeps < end:
-            free.append((start + keeps, end))
+        if kept_to < end:
+            free.append((kept_to, end))
         start = end
     return _joined(sorted([*kept, *_handed_out(free, missing)]))
 
@@ -142,8 +143,9 @@ def _handed_out(
             variant, lacks = takers[taker]
             last = taker == len(takers) - 1  # takes what rounding leaves over
             taken = end - place if last else min(lacks, end - place)
-            yield place, place + taken, variant
-            place += taken
+            reached = end if taken == end - place else min(place + taken, end)
+            yield place, reached, variant
+            place = reached
             takers[taker] = (variant, lacks - taken)
             if taken >= lacks and not last:
                 taker += 1
