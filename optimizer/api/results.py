@@ -5,7 +5,8 @@ from __future__ import annotations
 from apiflask import APIBlueprint
 
 from optimizer.api._auth import requires
-from optimizer.api._context import now, project_id, services
+from optimizer.api._context import actor, now, project_id, services
+from optimizer.experiments import journal
 from optimizer.experiments.results import ExperimentResult, read_result
 
 blueprint = APIBlueprint("results", __name__, tag="Experiments")
@@ -20,4 +21,6 @@ blueprint = APIBlueprint("results", __name__, tag="Experiments")
 )
 def read_results(key: str) -> ExperimentResult:
     """Read the result of the last cut-off."""
-    return read_result(services().stores, project_id(), key, now=now())
+    result = read_result(services().stores, project_id(), key, now=now())
+    journal.record_reading(services().stores.control, project_id(), result, actor=actor(), now=now())
+    return result
