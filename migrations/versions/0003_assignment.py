@@ -72,7 +72,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_experiment_note_experiment_id"), ["experiment_id"], unique=False)
 
     with op.batch_alter_table("experiment", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("weights_at_start", sa.JSON(), nullable=True))
+        batch_op.add_column(sa.Column("split", sa.JSON(), nullable=True))
+        batch_op.add_column(sa.Column("strays", sa.Boolean(), nullable=False, server_default=sa.false()))
         batch_op.add_column(sa.Column("seed", sa.String(length=64), nullable=False, server_default=""))
         batch_op.add_column(sa.Column("allocation", sa.Float(), nullable=False, server_default="1"))
         batch_op.add_column(sa.Column("targeting", sa.JSON(), nullable=False, server_default="{}"))
@@ -106,7 +107,8 @@ def downgrade() -> None:
         batch_op.drop_column("targeting")
         batch_op.drop_column("allocation")
         batch_op.drop_column("seed")
-        batch_op.drop_column("weights_at_start")
+        batch_op.drop_column("strays")
+        batch_op.drop_column("split")
 
     with op.batch_alter_table("experiment_note", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_experiment_note_experiment_id"))

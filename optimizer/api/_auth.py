@@ -53,7 +53,7 @@ def authenticate(key: str, scope: str) -> Opened:
     if scope not in opened.scopes:
         raise ForbiddenError(f"This takes a key with the scope `{scope}`.")
     enter(opened.project)
-    g.key_id = opened.key_id
+    g.key_id, g.key_prefix = opened.key_id, opened.prefix
     structlog.contextvars.bind_contextvars(key_id=opened.key_id)
     return opened
 

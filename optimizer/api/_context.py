@@ -74,6 +74,12 @@ def project_id() -> int:
     return found
 
 
+def actor() -> str:
+    """Return the prefix of the request's key: who acts, without saying which key it is."""
+    prefix: str = g.key_prefix
+    return prefix
+
+
 def now() -> dt.datetime:
     """Return the current time, aware UTC."""
     return services().clock()

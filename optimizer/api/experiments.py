@@ -1,4 +1,4 @@
-"""Experiments: drafted, started, stopped, archived. Their metrics and results have files of their own."""
+"""Experiments: drafted, started, stopped, archived, rolled out. Metrics, results and logs have files of their own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from optimizer.api._auth import requires
 from optimizer.api._bodies import cached_body, parse_body
-from optimizer.api._context import now, project_id, services
+from optimizer.api._context import actor, now, project_id, services
 from optimizer.api._pages import Page, decode_cursor, encode_cursor
-from optimizer.experiments import design
+from optimizer.experiments import design, journal, lifecycle
 from optimizer.experiments.shapes import ExperimentAnswer, ExperimentPatch, ExperimentRequest
 from optimizer.storage.tables import Experiment
 
@@ -32,6 +32,14 @@ class MomentRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     at: AwareDatetime | None = Field(None, description="Now, or in the past so that history can be loaded.")
+
+
+class RolloutRequest(BaseModel):
+    """What everybody gets."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    variant: str = Field(max_length=100, description="Key of one of the experiment's variants.")
 
 
 @blueprint.get("/v1/experiments")
@@ -57,7 +65,9 @@ def read_experiments(query: Page) -> ExperimentList:
 def make_experiment(body: ExperimentRequest) -> ExperimentAnswer:
     """Draft an experiment."""
     with services().stores.control.session() as session:
-        return design.answer(design.create_experiment(session, project_id(), body, now=now()))
+        row = design.create_experiment(session, project_id(), body, now=now())
+        journal.record(session, row, "created", {}, actor=actor(), now=now())
+        return design.answer(row)
 
 
 @blueprint.get("/v1/experiments/<key>")
@@ -74,11 +84,18 @@ def read_experiment(key: str) -> ExperimentAnswer:
 @requires("manage")
 @blueprint.input(ExperimentPatch, arg_name="body")
 @blueprint.output(ExperimentAnswer)
-@blueprint.doc(summary="Change an experiment", description="Once it has started only its name and hypothesis.")
+@blueprint.doc(
+    summary="Change an experiment",
+    description="Everything in a draft; name and hypothesis always; while it runs also `scheduled_stop_at` and, "
+    "upwards, `allocation`.",
+)
 def change_experiment(key: str, body: ExperimentPatch) -> ExperimentAnswer:
     """Change what was given."""
     with services().stores.control.session() as session:
-        return design.answer(design.patch_experiment(session, project_id(), key, body))
+        row, changed = design.patch_experiment(session, project_id(), key, body, now=now())
+        detail = {"fields": changed, **({"allocation": row.allocation} if "allocation" in changed else {})}
+        journal.record(session, row, "changed", detail, actor=actor(), now=now())
+        return design.answer(row)
 
 
 @blueprint.post("/v1/experiments/<key>/start")
@@ -89,7 +106,7 @@ def change_experiment(key: str, body: ExperimentPatch) -> ExperimentAnswer:
 )
 def start_experiment(key: str) -> ExperimentAnswer:
     """Start a draft."""
-    return _move(key, design.start)
+    return _move(key, lifecycle.start)
 
 
 @blueprint.post("/v1/experiments/<key>/stop")
@@ -100,7 +117,7 @@ def start_experiment(key: str) -> ExperimentAnswer:
 )
 def stop_experiment(key: str) -> ExperimentAnswer:
     """Stop a running experiment."""
-    return _move(key, design.stop)
+    return _move(key, lifecycle.stop)
 
 
 @blueprint.post("/v1/experiments/<key>/archive")
@@ -109,7 +126,22 @@ def stop_experiment(key: str) -> ExperimentAnswer:
 @blueprint.doc(summary="Archive an experiment", description='Optional body `{"at": time}`; it stays readable.')
 def archive_experiment(key: str) -> ExperimentAnswer:
     """Put an experiment away."""
-    return _move(key, design.archive)
+    return _move(key, lifecycle.archive)
+
+
+@blueprint.post("/v1/experiments/<key>/rollout")
+@requires("manage")
+@blueprint.input(RolloutRequest, arg_name="body")
+@blueprint.output(ExperimentAnswer)
+@blueprint.doc(
+    summary="Roll a variant out to everybody",
+    description="After the stop: whomever the targeting reaches gets the variant from now on, but for holdouts.",
+)
+def roll_out_variant(key: str, body: RolloutRequest) -> ExperimentAnswer:
+    """Give everybody one variant."""
+    with services().stores.control.session() as session:
+        row = lifecycle.roll_out(session, project_id(), key, body.variant, actor=actor(), now=now())
+        return design.answer(row)
 
 
 Transition = Callable[..., Experiment]
@@ -118,6 +150,6 @@ Transition = Callable[..., Experiment]
 def _move(key: str, transition: Transition) -> ExperimentAnswer:
     at: dt.datetime | None = parse_body(MomentRequest).at if cached_body() else None
     with services().stores.control.session() as session:
-        moved = transition(session, project_id(), key, at, now=now())
+        moved = transition(session, project_id(), key, at, actor=actor(), now=now())
         session.flush()
         return design.answer(moved)

@@ -8,7 +8,8 @@ from apiflask import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 
 from optimizer.api._auth import requires
-from optimizer.api._context import now, project_id, services
+from optimizer.api._context import actor, now, project_id, services
+from optimizer.experiments import journal
 from optimizer.experiments.results import ExperimentResult, read_result
 
 blueprint = APIBlueprint("results", __name__, tag="Experiments")
@@ -35,4 +36,6 @@ class ResultQuery(BaseModel):
 )
 def read_results(key: str, query: ResultQuery) -> ExperimentResult:
     """Read the result of the last cut-off."""
-    return read_result(services().stores, project_id(), key, now=now(), dimension=query.dimension or "")
+    result = read_result(services().stores, project_id(), key, now=now(), dimension=query.dimension or "")
+    journal.record_reading(services().stores.control, project_id(), result, actor=actor(), now=now())
+    return result

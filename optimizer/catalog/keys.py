@@ -40,11 +40,13 @@ class Opened:
         project: The one project.
         scopes: Everything the key may do there.
         key_id: The key's row, for logs and rate limits.
+        prefix: What the key is listed by, for people to read who did something.
     """
 
     project: Project
     scopes: frozenset[str]
     key_id: int
+    prefix: str
 
 
 def create_key(
@@ -86,7 +88,7 @@ def open_key(session: Session, key: str) -> Opened:
     if not hmac.compare_digest(stored, _sha256(key)) or row is None or row.revoked_at is not None:
         raise UnauthenticatedError("The key is unknown or was revoked. Send `Authorization: Bearer <key>`.")
     project = session.get_one(Project, row.project_id)
-    return Opened(project, IMPLIED[row.scope], row.id or 0)
+    return Opened(project, IMPLIED[row.scope], row.id or 0, row.prefix)
 
 
 class OpenedKeys:

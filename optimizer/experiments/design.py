@@ -1,4 +1,7 @@
-"""Experiments as a team manages them: drafted, started, stopped, archived; the design is frozen once one runs."""
+"""An experiment's design: what a draft says, what may still change once it runs, and what never fits.
+
+`lifecycle.py` moves experiments on; here is what they are.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
+from optimizer.core import targeting
 from optimizer.errors import ConflictError, InvalidInputError, NotFoundError
 from optimizer.experiments.metrics import get_metric
 from optimizer.experiments.shapes import ExperimentAnswer, ExperimentPatch, ExperimentRequest, check_variants
 from optimizer.storage.tables import Experiment
 
-WORDS = frozenset({"name", "hypothesis"})  # what may change while an experiment runs
+WORDS = frozenset({"name", "hypothesis"})  # may change at any time
+WHILE_RUNNING = frozenset({"allocation", "scheduled_stop_at"})
+RESERVED_KEYS = frozenset({"history"})  # a route of its own
 
 
 def create_experiment(
@@ -22,12 +28,17 @@ def create_experiment(
     """Make a draft.
 
     Raises:
-        InvalidInputError: A metric is unknown, or the fixed method has no planned size.
+        InvalidInputError: The key is reserved, a metric is unknown, a rule or a schedule does not fit, or the method
+            lacks its planned size.
         ConflictError: The key is taken.
     """
+    if request.key in RESERVED_KEYS:
+        detail = f"`{request.key}` is the name of a route below /v1/experiments/. Take another key."
+        raise InvalidInputError.at("/key", "reserved", detail)
     row = Experiment(project_id=project_id, key=request.key, primary_metric="", created_at=now)
     _fill(row, request.model_dump(by_alias=True))
     _check(session, row)
+    _check_schedule(row, {"scheduled_start_at", "scheduled_stop_at"}, now)
     session.add(row)
     try:
         session.flush()
@@ -55,21 +66,18 @@ def list_experiments(session: Session, project_id: int, *, after: int = 0, limit
     return list(session.exec(own.order_by(Experiment.id).limit(limit)))  # type: ignore[arg-type]
 
 
-def patch_experiment(session: Session, project_id: int, key: str, patch: ExperimentPatch) -> Experiment:
-    """Change what was given.
+def patch_experiment(
+    session: Session, project_id: int, key: str, patch: ExperimentPatch, *, now: dt.datetime
+) -> tuple[Experiment, list[str]]:
+    """Change what was given; returns the experiment and what was changed.
 
     Raises:
-        ConflictError: The design is frozen because the experiment has started.
+        ConflictError: The design is frozen because the experiment has started, or its allocation would shrink.
         InvalidInputError: As in `create_experiment`.
     """
     row = get_experiment(session, project_id, key)
     given = patch.model_dump(include=patch.model_fields_set, by_alias=True)
-    frozen = sorted(given.keys() - WORDS)
-    if row.status != "draft" and frozen:
-        names = ", ".join(frozen)
-        raise ConflictError(
-            f"Frozen since the experiment started: {names}. Changing it would make its error rate void."
-        )
+    _refuse_frozen(row, given)
     if "variants" in given:
         try:
             check_variants(patch.variants)
@@ -77,57 +85,28 @@ def patch_experiment(session: Session, project_id: int, key: str, patch: Experim
             raise InvalidInputError.at("/variants", "invalid", f"{error}.") from None
     _fill(row, given)
     _check(session, row)
+    _check_schedule(row, set(given), now)
     session.add(row)
     session.flush()
-    return row
+    return row, sorted(given)
 
 
-def start(session: Session, project_id: int, key: str, at: dt.datetime | None, *, now: dt.datetime) -> Experiment:
-    """Start a draft, now or at a time in the past (so that history can be loaded).
-
-    Raises:
-        ConflictError: It has started before.
-        InvalidInputError: The time lies ahead.
-    """
-    row = get_experiment(session, project_id, key)
-    if row.status != "draft":
-        raise ConflictError(f"This experiment is {row.status}; only a draft can be started.")
-    row.status, row.started_at = "running", _moment(at, now)
-    session.add(row)
-    return row
-
-
-def stop(session: Session, project_id: int, key: str, at: dt.datetime | None, *, now: dt.datetime) -> Experiment:
-    """Stop a running experiment; exposures after it do not count.
-
-    Raises:
-        ConflictError: It is not running.
-        InvalidInputError: The time lies ahead, or before the start.
-    """
-    row = get_experiment(session, project_id, key)
-    if row.status != "running" or row.started_at is None:
-        raise ConflictError(f"This experiment is {row.status}; only a running one can be stopped.")
-    moment = _moment(at, now)
-    if moment <= row.started_at:
-        raise InvalidInputError.at("/at", "before_start", "The experiment must stop after it started.")
-    row.status, row.stopped_at = "stopped", moment
-    session.add(row)
-    return row
-
-
-def archive(session: Session, project_id: int, key: str, at: dt.datetime | None, *, now: dt.datetime) -> Experiment:
-    """Put a draft or a stopped experiment away; it stays readable.
-
-    Raises:
-        ConflictError: It is running, or archived already.
-        InvalidInputError: The time lies ahead.
-    """
-    row = get_experiment(session, project_id, key)
-    if row.status not in {"draft", "stopped"}:
-        raise ConflictError(f"This experiment is {row.status}; only a draft or a stopped one can be archived.")
-    row.status, row.archived_at = "archived", _moment(at, now)
-    session.add(row)
-    return row
+def _refuse_frozen(row: Experiment, given: dict[str, Any]) -> None:
+    if row.status == "draft":
+        return
+    free = WORDS | WHILE_RUNNING if row.status == "running" else WORDS
+    frozen = sorted(given.keys() - free)
+    if frozen:
+        names = ", ".join(frozen)
+        raise ConflictError(
+            f"Frozen since the experiment started: {names}. Changing it would make its error rate void. "
+            f"Still free: {', '.join(sorted(free))}."
+        )
+    if given.get("allocation", row.allocation) < row.allocation:
+        raise ConflictError(
+            f"The allocation of a running experiment may only grow, and is {row.allocation:g}: those whom it would "
+            "let go have seen their variant."
+        )
 
 
 def answer(row: Experiment) -> ExperimentAnswer:
@@ -148,6 +127,7 @@ def _fill(row: Experiment, given: dict[str, Any]) -> None:
 
 
 def _check(session: Session, row: Experiment) -> None:
+    targeting.parse(row.targeting)
     if row.method == "fixed" and row.planned_visitors is None:
         detail = "The fixed method needs planned_visitors: its only verdict is at the end. POST /v1/plans gives it."
         raise InvalidInputError.at("/planned_visitors", "missing", detail)
@@ -169,7 +149,13 @@ def _check(session: Session, row: Experiment) -> None:
             raise InvalidInputError.at(pointer, "unknown_metric", error.detail) from None
 
 
-def _moment(at: dt.datetime | None, now: dt.datetime) -> dt.datetime:
-    if at is not None and at > now:
-        raise InvalidInputError.at("/at", "in_the_future", "`at` must not lie ahead.")
-    return at or now
+def _check_schedule(row: Experiment, given: set[str], now: dt.datetime) -> None:
+    for name in ("scheduled_start_at", "scheduled_stop_at"):
+        moment = getattr(row, name)
+        if name in given and moment is not None and moment <= now:
+            verb = name.split("_")[1]
+            detail = f"`{name}` must lie ahead. POST …/{verb} takes effect now, or at a time in the past."
+            raise InvalidInputError.at(f"/{name}", "in_the_past", detail)
+    begins = row.started_at or row.scheduled_start_at
+    if begins is not None and row.scheduled_stop_at is not None and row.scheduled_stop_at <= begins:
+        raise InvalidInputError.at("/scheduled_stop_at", "before_start", "It must stop after it starts.")

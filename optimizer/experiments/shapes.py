@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 LARGEST_COUNT = 2**31 - 1  # what the control plane's integers hold
+NOT_ENROLLED = "not_enrolled"  # named to whoever evaluates a test without being in it, so that nobody counts them
 Key = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s/]+$")]
 MetricKey = Annotated[str, Field(min_length=1, max_length=200)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -133,6 +134,8 @@ def check_variants(variants: Sequence[VariantRequest]) -> None:
     keys = [variant.key for variant in variants]
     if len(keys) < 2:  # noqa: PLR2004 - a test compares
         raise ValueError("a test needs two variants or more")
+    if NOT_ENROLLED in keys:
+        raise ValueError(f"`{NOT_ENROLLED}` is what evaluations say of those who are not in a test, never a variant")
     if len(set(keys)) != len(keys):
         raise ValueError("variants must have different keys")
     if sum(variant.weight for variant in variants) <= 0:

@@ -40,8 +40,9 @@ class Metric(SQLModel, table=True):
 class Experiment(SQLModel, table=True):
     """One A/B test; its design is frozen once it runs.
 
-    `weights_at_start` is the split that the first units met: should the weights ever change, what was assigned under
-    them is still known. `seed` and the unit alone decide who sees what (`core/allocation.py`).
+    `seed`, `split` and the unit alone decide who sees what (`core/allocation.py`). The split is stored at the start,
+    so that nothing moves a unit afterwards; `strays` says that some unit was shown another variant all the same, so
+    that stored assignments are looked up.
     """
 
     __tablename__ = "experiment"
@@ -54,7 +55,8 @@ class Experiment(SQLModel, table=True):
     hypothesis: str = Field(default="", sa_type=Text)
     unit: str = Field(default="user", max_length=16)
     variants: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
-    weights_at_start: dict[str, float] | None = Field(default=None, sa_type=JSON)
+    split: dict[str, list[Any]] | None = Field(default=None, sa_type=JSON)
+    strays: bool = False
     seed: str = Field(default_factory=new_seed, max_length=64)
     allocation: float = 1.0
     targeting: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
