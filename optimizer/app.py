@@ -48,6 +48,7 @@ from optimizer.storage.migrate import upgrade
 from optimizer.storage.open import open_event_store
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables.base import utc_now
+from optimizer.web import presenter
 
 VERSION = "0.1.0"
 DRAIN_SECONDS = 25.0
@@ -148,7 +149,9 @@ def create_app(
         static_folder=None,  # type: ignore[arg-type] # Flask takes None for "no static files"; APIFlask's hint does not
     )
     keys, sites = OpenedKeys(stores.control), Sites(stores.control)
-    app.extensions[EXTENSION] = Services(settings, stores, ingest, keys, sites, clock, schedule, threading.Event())
+    app.extensions[EXTENSION] = Services(
+        settings, stores, ingest, keys, sites, clock, schedule, threading.Event(), presenter
+    )
     _bodies.install()
     _problems.install(app)
     _documentation.install(app)

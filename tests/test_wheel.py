@@ -27,4 +27,6 @@ def test_the_wheel_ships_migrations_and_settings(tmp_path: Path) -> None:
     assert "optimizer/_migrations/env.py" in names
     assert "optimizer/_migrations/versions/0001_the_first_schema.py" in names
     assert "optimizer/_config/optimizer.toml" in names
+    assert "optimizer/web/templates/report.html" in names
+    assert "optimizer/web/templates/report.css" in names
     assert not [name for name in names if name.startswith("tests")]

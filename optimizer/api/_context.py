@@ -6,12 +6,13 @@ import datetime as dt
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from flask import current_app, g
 
 from optimizer.catalog.keys import OpenedKeys
 from optimizer.catalog.sites import Sites
+from optimizer.experiments.report import Report
 from optimizer.ingest.service import Ingest
 from optimizer.settings import Settings
 from optimizer.storage.stores import Stores
@@ -30,6 +31,16 @@ class JobRunner(Protocol):
         """Let running jobs finish, or release them after `timeout` seconds."""
 
 
+class Presenter(Protocol):
+    """What views need to show answers as pictures and pages (the web room is this layer's sibling)."""
+
+    def report_page(self, report: Report) -> str:
+        """Write a report as one HTML file that needs no other."""
+
+    def report_picture(self, report: Report, form: Literal["svg", "png", "vega"]) -> bytes:
+        """Draw a report's figures."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The parts that the composition root put together.
@@ -43,6 +54,7 @@ class Services:
         clock: The current time, aware UTC; tests inject their own.
         schedule: Runs jobs on their slots and on request.
         stopping: Set when answers that go on for long must end.
+        presenter: Makes pictures and pages.
     """
 
     settings: Settings
@@ -53,6 +65,7 @@ class Services:
     clock: Callable[[], dt.datetime]
     schedule: JobRunner
     stopping: threading.Event
+    presenter: Presenter
 
 
 def services() -> Services:

@@ -8,6 +8,7 @@ and words repeat it.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,6 +28,7 @@ ROW_HEIGHT = 44
 LABEL_GAP = 14
 LABEL_HEIGHT = 16
 WIDEST = 4.0
+LONGEST_TITLE, LONGEST_LINE = 90, 120  # letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Axis:
         log: Whether its scale is logarithmic.
         domain: Its ends; by default those of the data.
         reference: A value to draw a dashed line at (of the vertical axis).
+        step: Least distance between two labels, such as 1 for what is counted.
     """
 
     title: str
@@ -86,6 +89,7 @@ class Axis:
     log: bool = False
     domain: tuple[float, float] | None = None
     reference: float | None = None
+    step: float = 0.0
 
 
 def forest(
@@ -184,7 +188,7 @@ def beside(specs: Sequence[Spec], *, title: str, subtitle: str) -> Spec:
     for spec in specs:
         own = {name: part for name, part in spec.items() if name not in {"$schema", "config"}}
         parts.append({**own, "title": {**own["title"], "fontSize": 12, "subtitleFontSize": 11, "frame": "group"}})
-    head = {"text": title, "subtitle": subtitle, "offset": 24}
+    head = {"text": title, "subtitle": _lines(subtitle), "offset": 24}
     return {
         "$schema": specs[0]["$schema"],
         "description": f"{title}. {subtitle}",
@@ -196,8 +200,13 @@ def beside(specs: Sequence[Spec], *, title: str, subtitle: str) -> Spec:
 
 
 def _spec(chart: alt.LayerChart | alt.FacetChart, title: str, subtitle: str) -> Spec:
-    described: Spec = chart.properties(title=alt.TitleParams(text=title, subtitle=subtitle)).to_dict()
+    head = alt.TitleParams(text=textwrap.wrap(title, LONGEST_TITLE), subtitle=_lines(subtitle))
+    described: Spec = chart.properties(title=head).to_dict()
     return {**described, "description": f"{title}. {subtitle}", "config": config()}
+
+
+def _lines(text: str) -> list[str]:
+    return [line for part in text.splitlines() for line in textwrap.wrap(part, LONGEST_LINE)]
 
 
 def _forest_row(place: int, row: Estimate, ends: tuple[float, float]) -> Spec:
@@ -236,6 +245,7 @@ def _reach(lines: Sequence[Line], part: Literal[0, 1], axis: Axis) -> tuple[floa
     every = [point[part] for line in lines for point in (*line.points, *([line.mark] if line.mark else []))]
     if part == 1:
         every += [end for line in lines for _, *ends in line.band for end in ends]
+    every += [] if axis.reference is None else [axis.reference]
     low, high = min(every), max(every)
     if axis.log:
         return (low, high) if part == 0 else (low / 1.5, high * 1.5)
@@ -244,7 +254,7 @@ def _reach(lines: Sequence[Line], part: Literal[0, 1], axis: Axis) -> tuple[floa
 
 
 def _scaled(axis: Axis, reach: tuple[float, float]) -> dict[str, Any]:
-    ticks = {"values": log_ticks(*reach)} if axis.log else {"tickCount": 6}
+    ticks = {"values": log_ticks(*reach)} if axis.log else {"tickCount": 6, "tickMinStep": axis.step}
     scale = alt.Scale(type="log" if axis.log else "linear", domain=list(reach), nice=False, zero=False)
     return {"axis": alt.Axis(title=axis.title, format=axis.format, labelOverlap=True, **ticks), "scale": scale}
 

@@ -1,0 +1,77 @@
+"""Figures as people read them, the same in a terminal, on a page and in a picture."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from optimizer.experiments.answers import ComparisonAnswer, VariantAnswer
+
+NONE = "–"
+PROVEN_BELOW = 0.001
+
+
+def signed(value: float, *, percent: bool) -> str:
+    """Write an effect with its sign: as a percentage with one digit, or with four digits that count."""
+    shown = f"{value:+.1%}" if percent else f"{value:+.4g}"
+    return shown.replace("-", "−")
+
+
+def effect(found: ComparisonAnswer) -> str:
+    """Write an effect, relative where there is one, with its interval; or why there is none."""
+    if found.relative is not None and found.relative_interval is not None:
+        return _with_interval(found.relative, found.relative_interval, percent=True)
+    if found.absolute is not None and found.absolute_interval is not None:
+        return _with_interval(found.absolute, found.absolute_interval, percent=False)
+    return found.status.replace("_", " ")
+
+
+def absolute(found: ComparisonAnswer, *, rate: bool) -> str:
+    """Write the absolute effect with its interval: of rates in percentage points."""
+    if found.absolute is None or found.absolute_interval is None:
+        return NONE
+    if not rate:
+        return _with_interval(found.absolute, found.absolute_interval, percent=False)
+    shown, low, high = (
+        f"{100 * value:+.3g}".replace("-", "−") for value in (found.absolute, *found.absolute_interval)
+    )
+    return f"{shown} pp ({low} to {high})"
+
+
+def p_value(value: float | None) -> str:
+    """Write a p-value."""
+    if value is None:
+        return NONE
+    return f"{value:.3f}" if value >= PROVEN_BELOW else "< 0.001"
+
+
+def mean(arm: VariantAnswer) -> str:
+    """Write an arm's mean: a rate as a percentage."""
+    if arm.mean is None:
+        return NONE
+    return f"{arm.mean:.2%}" if arm.conversions is not None else f"{arm.mean:,.4g}"
+
+
+def verdict(found: ComparisonAnswer, *, less_is_better: bool = False) -> Literal["better", "worse", "open"]:
+    """Say on which side an effect is shown to lie."""
+    if not found.significant or found.absolute is None:
+        return "open"
+    return "better" if (found.absolute > 0) != less_is_better else "worse"
+
+
+def days(count: int | None) -> str:
+    """Write a duration, in weeks where it is whole weeks."""
+    if count is None:
+        return NONE
+    weeks, rest = divmod(count, 7)
+    if rest or not weeks:
+        return _counted(count, "day")
+    return _counted(weeks, "week")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _with_interval(value: float, interval: tuple[float, float], *, percent: bool) -> str:
+    shown, low, high = (signed(number, percent=percent) for number in (value, *interval))
+    return f"{shown} ({low} to {high})"

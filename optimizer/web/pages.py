@@ -1,0 +1,92 @@
+"""Pages that stand alone: one file with its style and its pictures, so that it can be mailed, printed and kept."""
+
+from __future__ import annotations
+
+import datetime as dt
+from importlib.metadata import version
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from optimizer.experiments import wording
+from optimizer.experiments.answers import ComparisonAnswer, MetricAnswer
+from optimizer.experiments.report import Report
+from optimizer.web.drawing import Spec, render
+from optimizer.web.pictures import report_forest, series_diagram
+
+SYMBOLS = {"ship": "✓", "stop": "■", "continue": "▶", "investigate": "!"}
+VERDICTS = {"better": "▲ better", "worse": "▼ worse", "open": "not shown to differ"}
+
+# Names and texts come from whoever wrote them: everything is escaped but what is drawn here.
+PAGES = Environment(
+    loader=PackageLoader("optimizer.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def report_page(report: Report) -> str:
+    """Write a report as one HTML file that fetches nothing and runs nothing."""
+    series = series_diagram(report)
+    methods = {one.method for metric in report.result.metrics for one in metric.comparisons if one.method}
+    return PAGES.get_template("report.html").render(
+        report=report,
+        name=report.experiment.name or report.experiment.key,
+        symbol=SYMBOLS[report.result.decision.action],
+        style=_own("report.css"),
+        forest=_inline(report_forest(report)),
+        series=_inline(series) if series else None,
+        plan=_plan(report),
+        conventions="; ".join(sorted(methods)) or "none applied yet",
+        version=version("optimizer"),
+        wording=wording,
+        moment=_moment,
+        comparisons=lambda metric: {one.variant: one for one in metric.comparisons},
+        window=lambda name: _window(report.windows.get(name)),
+        verdict=lambda metric, found: _verdict(report, metric, found),
+    )
+
+
+def _inline(spec: Spec) -> Markup:
+    return Markup(render(spec, "svg").decode())  # noqa: S704 - drawn by us; the renderer escapes every text
+
+
+def _own(name: str) -> Markup:
+    source, _, _ = PAGES.loader.get_source(PAGES, name)  # type: ignore[union-attr] # the loader is set above
+    return Markup(source)  # noqa: S704 - our own style sheet
+
+
+def _moment(at: dt.datetime) -> str:
+    return f"{at.astimezone(dt.UTC):%d %b %Y, %H:%M} UTC"
+
+
+def _window(hours: float | None) -> str:
+    if not hours:
+        return ""
+    return f"within {wording.days(int(hours // 24))}" if hours % 24 == 0 else f"within {hours:g} hours"
+
+
+def _verdict(report: Report, metric: MetricAnswer, found: ComparisonAnswer) -> str:
+    if found.status != "ok":
+        return found.detail or found.status.replace("_", " ")
+    return VERDICTS[wording.verdict(found, less_is_better=metric.metric in report.decreasing)]
+
+
+def _plan(report: Report) -> list[tuple[str, str, str]]:
+    progress, design = report.progress, report.experiment
+    planned = f"{progress.planned_visitors:,}" if progress.planned_visitors else wording.NONE
+    share = f" ({progress.share:.0%})" if progress.share is not None else ""
+    pace = f"{progress.units_per_day:,.0f} a day" if progress.units_per_day else wording.NONE
+    primary = next(metric for metric in report.result.metrics if metric.role == "primary")
+    effect = "; ".join(wording.effect(one) for one in primary.comparisons)
+    mde = wording.signed(design.relative_mde, percent=True) if design.relative_mde else wording.NONE
+    left = wording.days(progress.days_left) if progress.days_left is not None else wording.NONE
+    return [
+        ("Visitors", planned, f"{progress.exposed:,}{share}"),
+        ("Pace", wording.NONE, pace),
+        ("Time left at this pace", wording.NONE, left),
+        (f"Effect on {primary.metric}", mde, effect),
+        ("Power", f"{design.power:.0%}", wording.NONE),
+    ]

@@ -1,0 +1,24 @@
+"""What the rest of the service asks of this room; drawing is loaded with the first picture, not with the service.
+
+The drawing libraries take a fifth of a second and 100 MB, which a service that only takes events need not pay.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from optimizer.experiments.report import Report
+
+
+def report_page(report: Report) -> str:
+    """Write a report as one HTML file that needs no other."""
+    from optimizer.web import pages  # noqa: PLC0415 - see the module's docstring
+
+    return pages.report_page(report)
+
+
+def report_picture(report: Report, form: Literal["svg", "png", "vega"]) -> bytes:
+    """Draw a report's figures."""
+    from optimizer.web import drawing, pictures  # noqa: PLC0415 - see the module's docstring
+
+    return drawing.render(pictures.report_forest(report), form)
