@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from sqlmodel import Session, col, select
 
 from optimizer.experiments import metrics as definitions
-from optimizer.experiments.answers import ComparisonAnswer, DecisionAnswer, ResultAnswer
+from optimizer.experiments.answers import DecisionAnswer
 from optimizer.experiments.design import answer, get_experiment
 from optimizer.experiments.metrics import metric_keys
 from optimizer.experiments.results import ExperimentResult, read_result
@@ -38,21 +38,9 @@ GUARANTEES = {
     "bayesian": "Chances and expected losses under the stated prior. They carry no guarantee against false alarms "
     "when a test is read again and again.",
 }
-FEW_DAYS = 7
 
 
-class Progress(BaseModel):
-    """How the test went against its plan."""
-
-    planned_visitors: int | None = Field(description="Over all variants; null without a plan.")
-    exposed: int = Field(description="Clean units by now, over all variants.")
-    share: float | None = Field(description="exposed ÷ planned_visitors.")
-    days: float = Field(description="Since the start, up to the cut-off.")
-    units_per_day: float | None
-    days_left: int | None = Field(description="Until the plan is reached at that pace; null when that is unknown.")
-
-
-class SeriesPoint(BaseModel):
+class LookPoint(BaseModel):
     """What one look said about the primary metric."""
 
     as_of: dt.datetime
@@ -71,11 +59,10 @@ class Report(BaseModel):
     headline: str = Field(description="What to do, in a few words.")
     reasons: list[str] = Field(description="Why, in sentences that name numbers.")
     guarantee: str = Field(description="What the method promises.")
-    progress: Progress
     decreasing: list[str] = Field(description="Metrics where less is better.")
     windows: dict[str, float | None] = Field(description="Conversion window per metric, in hours.")
     margins: dict[str, float] = Field(description="Tolerated loss per guardrail.")
-    series: list[SeriesPoint] = Field(description="The primary metric at each stored look, oldest first.")
+    series: list[LookPoint] = Field(description="The primary metric at each stored look, oldest first.")
     warnings: list[str]
 
 
@@ -91,30 +78,26 @@ def build_report(stores: Stores, project_id: int, key: str, *, now: dt.datetime)
         row = get_experiment(session, project_id, key)
         known = {name: definitions.get_metric(session, project_id, name) for name in metric_keys(row)}
         series = _series(session, row)
-    progress = _progress(row, result)
     windows = {name: metric.window_hours for name, metric in known.items()}
     return Report(
         experiment=answer(row),
         result=result,
-        headline=headline(result.decision, result),
+        headline=headline(result.decision),
         reasons=result.decision.reasons,
         guarantee=guarantee(result.method, result.alpha),
-        progress=progress,
         decreasing=[name for name, metric in known.items() if metric.direction == "decrease"],
         windows=windows,
         margins={rail["metric"]: rail["margin_relative"] for rail in row.guardrail_metrics},
         series=series,
-        warnings=_warnings(result, progress, windows),
+        warnings=_warnings(result, windows),
     )
 
 
-def headline(decision: DecisionAnswer, result: ResultAnswer) -> str:
+def headline(decision: DecisionAnswer) -> str:
     """Say in a few words what to do; a test with several variants names the one to ship."""
-    words = HEADLINES[decision.action]
-    if decision.action != "ship":
-        return words
-    winners = [one for one in _primary(result) if one.significant and decision.reasons[0].startswith(one.variant)]
-    return f"Ship {winners[0].variant}" if winners else words
+    if decision.action == "ship" and decision.variant:
+        return f"Ship {decision.variant}"
+    return HEADLINES[decision.action]
 
 
 def guarantee(method: str, alpha: float) -> str:
@@ -122,43 +105,24 @@ def guarantee(method: str, alpha: float) -> str:
     return GUARANTEES[method].format(alpha=alpha)
 
 
-def _primary(result: ResultAnswer) -> list[ComparisonAnswer]:
-    return [one for metric in result.metrics if metric.role == "primary" for one in metric.comparisons]
-
-
-def _progress(row: Experiment, result: ExperimentResult) -> Progress:
-    exposed = sum(result.exposed_so_far.values())
-    days = (result.as_of - (row.started_at or result.as_of)).total_seconds() / 86_400
-    counted = sum(result.units.values())
-    pace = counted / days if days >= 1 and counted else None
-    planned = row.planned_visitors
-    left = None
-    if planned is not None and row.status == "running" and (exposed >= planned or pace):
-        left = 0 if exposed >= planned or not pace else -int(-(planned - exposed) // pace)
-    return Progress(
-        planned_visitors=planned,
-        exposed=exposed,
-        share=exposed / planned if planned else None,
-        days=round(days, 2),
-        units_per_day=round(pace, 1) if pace else None,
-        days_left=left,
+def _series(session: Session, row: Experiment) -> list[LookPoint]:
+    own = (
+        select(ExperimentLook)
+        .where(ExperimentLook.experiment_id == row.id, ExperimentLook.dimension == "")
+        .order_by(col(ExperimentLook.cutoff))
     )
-
-
-def _series(session: Session, row: Experiment) -> list[SeriesPoint]:
-    own = select(ExperimentLook).where(ExperimentLook.experiment_id == row.id).order_by(col(ExperimentLook.cutoff))
     points = []
     for look in session.exec(own):
         primary = next(metric for metric in look.result["metrics"] if metric["role"] == "primary")
         points += [
-            SeriesPoint.model_validate({**one, "as_of": look.cutoff})
+            LookPoint.model_validate({**one, "as_of": look.cutoff})
             for one in primary["comparisons"]
             if one["absolute"] is not None
         ]
     return points
 
 
-def _warnings(result: ExperimentResult, progress: Progress, windows: Mapping[str, float | None]) -> list[str]:
+def _warnings(result: ExperimentResult, windows: Mapping[str, float | None]) -> list[str]:
     found = [
         f"{metric.metric}: {one.detail}"
         for metric in result.metrics
@@ -170,5 +134,4 @@ def _warnings(result: ExperimentResult, progress: Progress, windows: Mapping[str
         for name, window in windows.items()
         if window
     ]
-    short = f"It has run for {progress.days:.0f} days: weekdays differ, so let it see a whole week."
-    return [*dict.fromkeys(found), *immature, *([short] if progress.days < FEW_DAYS else [])]
+    return [*result.warnings, *dict.fromkeys(found), *immature]

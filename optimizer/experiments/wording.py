@@ -8,6 +8,7 @@ from optimizer.experiments.answers import ComparisonAnswer, VariantAnswer
 
 NONE = "–"
 PROVEN_BELOW = 0.001
+WHOLE_FROM = 100
 
 
 def signed(value: float, *, percent: bool) -> str:
@@ -49,6 +50,29 @@ def mean(arm: VariantAnswer) -> str:
     if arm.mean is None:
         return NONE
     return f"{arm.mean:.2%}" if arm.conversions is not None else f"{arm.mean:,.4g}"
+
+
+def notes(found: ComparisonAnswer) -> list[str]:
+    """Say what else is known of a comparison, each in a few words."""
+    lines = []
+    if found.unadjusted is not None and found.variance_reduction is not None:
+        plain = found.unadjusted.relative
+        shown = signed(found.unadjusted.absolute if plain is None else plain, percent=plain is not None)
+        lines.append(f"without covariates {shown}; they took away {found.variance_reduction:.0%} of the variance")
+    if found.shrunk_relative is not None:
+        lines.append(f"{signed(found.shrunk_relative, percent=True)} after taking out a winner's luck")
+    if found.chance_to_win is not None:
+        lines.append(f"chance to be higher {found.chance_to_win:.1%}")
+    if found.expected_loss is not None:
+        lines.append(f"expected loss {found.expected_loss:.3g}")
+    return lines
+
+
+def number(value: float | None) -> str:
+    """Write a number with the digits that count, whole numbers whole."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if abs(value) >= WHOLE_FROM else f"{value:.4g}"
 
 
 def verdict(found: ComparisonAnswer, *, less_is_better: bool = False) -> Literal["better", "worse", "open"]:

@@ -75,18 +75,18 @@ def _verdict(report: Report, metric: MetricAnswer, found: ComparisonAnswer) -> s
 
 
 def _plan(report: Report) -> list[tuple[str, str, str]]:
-    progress, design = report.progress, report.experiment
-    planned = f"{progress.planned_visitors:,}" if progress.planned_visitors else wording.NONE
-    share = f" ({progress.share:.0%})" if progress.share is not None else ""
-    pace = f"{progress.units_per_day:,.0f} a day" if progress.units_per_day else wording.NONE
+    plan, design = report.result.plan, report.experiment
     primary = next(metric for metric in report.result.metrics if metric.role == "primary")
-    effect = "; ".join(wording.effect(one) for one in primary.comparisons)
+    effects = "; ".join(wording.effect(one) for one in primary.comparisons)
     mde = wording.signed(design.relative_mde, percent=True) if design.relative_mde else wording.NONE
-    left = wording.days(progress.days_left) if progress.days_left is not None else wording.NONE
+    rows = [(f"Effect on {primary.metric}", mde, effects), ("Power", f"{design.power:.0%}", wording.NONE)]
+    if plan is None:
+        return [("Visitors", wording.NONE, f"{sum(report.result.exposed_so_far.values()):,}"), *rows]
+    share = f" ({plan.share:.0%})" if plan.share is not None else ""
     return [
-        ("Visitors", planned, f"{progress.exposed:,}{share}"),
-        ("Pace", wording.NONE, pace),
-        ("Time left at this pace", wording.NONE, left),
-        (f"Effect on {primary.metric}", mde, effect),
-        ("Power", f"{design.power:.0%}", wording.NONE),
+        ("Visitors", wording.number(plan.planned_visitors), f"{plan.visitors:,}{share}"),
+        ("New visitors a day", wording.number(plan.daily_visitors_planned), wording.number(plan.daily_visitors)),
+        ("Days", wording.number(plan.days_planned), wording.number(plan.days)),
+        (f"{primary.metric} in the control", wording.number(plan.baseline_planned), wording.number(plan.baseline)),
+        *rows,
     ]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from optimizer.experiments import wording
 from optimizer.experiments.answers import ComparisonAnswer, MetricAnswer, ResultAnswer
-from optimizer.experiments.report import Report, SeriesPoint, headline
+from optimizer.experiments.report import LookPoint, Report, headline
 from optimizer.web.charts import Axis, Estimate, Line, Tone, diagram, forest
 from optimizer.web.drawing import Spec
 
@@ -34,7 +34,7 @@ def result_forest(
         for metric in result.metrics
         for one in metric.comparisons
     ]
-    words = headline(result.decision, result)
+    words = headline(result.decision)
     return forest(
         rows,
         title=f"{name}: {words[0].lower()}{words[1:]}" if name else words,
@@ -52,17 +52,17 @@ def report_forest(report: Report) -> Spec:
 def series_diagram(report: Report) -> Spec | None:
     """Draw how the primary metric's estimate and interval went from look to look; None before there are two."""
     start = report.experiment.started_at
-    lines: dict[str, list[SeriesPoint]] = {one.variant: [] for one in report.series}
+    lines: dict[str, list[LookPoint]] = {one.variant: [] for one in report.series}
     for one in report.series:
         lines[one.variant].append(one)
     if start is None or not lines or max(map(len, lines.values())) < 2:  # noqa: PLR2004 - a line has two ends
         return None
     relative = all(one.relative is not None and one.relative_interval is not None for one in report.series)
 
-    def at(one: SeriesPoint) -> float:
+    def at(one: LookPoint) -> float:
         return (one.as_of - start).total_seconds() / 86_400
 
-    def figures(one: SeriesPoint) -> tuple[float, float, float]:
+    def figures(one: LookPoint) -> tuple[float, float, float]:
         if relative and one.relative is not None and one.relative_interval is not None:
             return (one.relative, *one.relative_interval)
         return (one.absolute, *one.absolute_interval)

@@ -80,8 +80,7 @@ def test_the_same_as_a_picture_a_table_and_data(finished: KeyedClient) -> None:
     assert report["headline"] == "Ship <b>bold"
     assert report["decreasing"] == ["refunds"]
     assert report["margins"] == {"refunds": 0.6}
-    assert report["progress"]["planned_visitors"] == 4000
-    assert (report["progress"]["exposed"], report["progress"]["share"]) == (4000, 1.0)
+    assert (report["result"]["plan"]["planned_visitors"], report["result"]["plan"]["share"]) == (4000, 1.0)
     assert [one["as_of"] for one in report["series"]] == [f"2026-11-0{day}T00:00:00Z" for day in (2, 3, 4, 5)]
 
 
