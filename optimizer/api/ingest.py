@@ -14,6 +14,7 @@ from optimizer.api._bodies import cached_body, describes_body, refuse_deep_nesti
 from optimizer.api._context import now, project_id, services
 from optimizer.api._pages import Page, decode_cursor, encode_cursor
 from optimizer.errors import InvalidInputError, TooLargeError, UnreadableInputError
+from optimizer.ingest.aside import SetAside
 from optimizer.ingest.recent import RecentEvent, RecentFilter, recent_events
 from optimizer.ingest.service import Origin
 
@@ -37,6 +38,12 @@ class IngestAnswer(BaseModel):
     duplicates: int = Field(description="Items whose id was stored before; the first content stays.")
     rejected: list[VerdictAnswer] = Field(description="Items that were not stored, and why.")
     warnings: list[VerdictAnswer] = Field(description="Items that were stored with a reservation.")
+
+
+class RecoveredAnswer(BaseModel):
+    """How many events count from now on."""
+
+    recovered: int
 
 
 class RecentQuery(Page, RecentFilter):
@@ -108,6 +115,20 @@ def read_recent(query: RecentQuery) -> RecentList:
     rows = recent_events(services().stores.events, project_id(), query, before=before, limit=query.limit + 1)
     page = rows[: query.limit]
     return RecentList(data=page, next_cursor=encode_cursor(page[-1].sequence) if len(rows) > query.limit else None)
+
+
+@blueprint.post("/v1/events/recover")
+@requires("manage")
+@blueprint.input(SetAside, arg_name="body")
+@blueprint.output(RecoveredAnswer)
+@blueprint.doc(
+    summary="Take events back that were set aside as a bot's",
+    description="From then on they count like all others. Ad platforms get them by a rule's backfill only.",
+)
+def recover_events(body: SetAside) -> RecoveredAnswer:
+    """Take events back."""
+    parts = services()
+    return RecoveredAnswer(recovered=parts.ingest.recover(project_id(), parts.stores.events, body, origin()))
 
 
 @blueprint.post("/v1/exposures")

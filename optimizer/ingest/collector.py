@@ -58,8 +58,7 @@ class _Submission:
 
     @property
     def rows(self) -> int:
-        prepared = self.prepared
-        return len(prepared.events) + len(prepared.exposures) + len(prepared.links) + len(self.counts)
+        return sum(len(_rows(self, name)) for name in ID_COLUMN) + len(self.counts)
 
 
 class Collector:

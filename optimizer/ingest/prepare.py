@@ -53,6 +53,7 @@ class Prepared:
         events: Rows to store.
         exposures: Rows to store.
         links: Rows to store; they are no items of the batch, but found in some.
+        recoveries: Rows to store; events that were set aside and are taken back.
         aliases: Items that were nothing but links.
         rejected: Items that are not stored.
         warnings: Items that are stored with a reservation.
@@ -63,6 +64,7 @@ class Prepared:
     events: list[Row] = field(default_factory=list)
     exposures: list[Row] = field(default_factory=list)
     links: list[Row] = field(default_factory=list)
+    recoveries: list[Row] = field(default_factory=list)
     aliases: int = 0
     rejected: list[Verdict] = field(default_factory=list)
     warnings: list[Verdict] = field(default_factory=list)

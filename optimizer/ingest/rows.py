@@ -143,6 +143,13 @@ def link_row(index: int, project_id: int, from_unit: str, to_unit: str, *, times
     return Row(index, identified, values)
 
 
+def recovery_row(index: int, project_id: int, event_id: str, received_at: dt.datetime) -> Row:
+    """Lay out that an event that was set aside is taken back; `received_at` is naive UTC."""
+    identified = identify(project_id, event_id, b"")
+    values = (project_id, event_id, identified.id_hash, identified.content_hash, received_at)
+    return Row(index, identified, values)
+
+
 def naive(moment: dt.datetime) -> dt.datetime:
     """Convert to the engines' naive UTC, without the detour where the time is in UTC already."""
     return moment.replace(tzinfo=None) if moment.tzinfo is dt.UTC else naive_utc(moment)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Raw
 
+from optimizer.ingest.aside import SetAside, ids_set_aside
 from optimizer.ingest.catalog_views import CatalogViews
 from optimizer.ingest.collector import Collector, Receipt
 from optimizer.ingest.counts import Count, count_rows
@@ -17,6 +18,8 @@ from optimizer.ingest.event import Alias, BatchAnswer, Event, Exposure, Verdict
 from optimizer.ingest.identity import CookielessIdentity
 from optimizer.ingest.prepare import Prepared, Preparer
 from optimizer.ingest.quality import RejectionTally
+from optimizer.ingest.rows import naive, recovery_row
+from optimizer.storage.events import EventStore
 
 REMEMBERED_LINKS = 1_000_000
 _EVENTS = ItemDecoder(Event)
@@ -137,6 +140,28 @@ class Ingest:
         decoded = Decoded()
         decoded.exposures = _EXPOSURES.decode(items, decoded.rejected, decoded.warnings)
         return self.take(project_id, decoded, origin)
+
+    def recover(self, project_id: int, events: EventStore, wanted: SetAside, origin: Origin) -> int:
+        """Take events back that were set aside as a bot's.
+
+        Args:
+            project_id: Whose events.
+            events: Where they are.
+            wanted: Which.
+            origin: When it was asked for.
+
+        Returns:
+            How many there are more among the project's events.
+
+        Raises:
+            BusyError: Not all were taken back; asking again takes the rest.
+        """
+        taken = 0
+        for ids in ids_set_aside(events, project_id, wanted):
+            rows = [recovery_row(at, project_id, one, naive(origin.received_at)) for at, one in enumerate(ids)]
+            receipt = self.collector.submit(project_id, Prepared(recoveries=rows), received_at=origin.received_at)
+            taken += len(rows) - len(receipt.duplicates)
+        return taken
 
     def take_counts(self, project_id: int, system: str, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
         """Store daily totals; those with a stored key replace it."""

@@ -98,17 +98,34 @@ LINK_SCHEMA = pa.schema(
         ("received_at", _TIME),
     ]
 )
+# Events that were set aside as a bot's and taken back: from then on they are among the project's events.
+RECOVERY_SCHEMA = pa.schema(
+    [
+        ("project_id", pa.int32()),
+        ("sequence", pa.int64()),
+        ("event_id", pa.string()),
+        ("id_hash", pa.int64()),
+        ("content_hash", pa.int64()),
+        ("received_at", _TIME),
+    ]
+)
 SCHEMAS: Mapping[str, pa.Schema] = {
     "events": EVENT_SCHEMA,
     "exposures": EXPOSURE_SCHEMA,
     "links": LINK_SCHEMA,
+    "recoveries": RECOVERY_SCHEMA,
     "counts": COUNT_SCHEMA,
 }
 # Columns of the events that readers see. Listed and selected, never dropped: ClickHouse cannot resolve a later column
 # behind `* EXCEPT`.
 SHOWN = [name for name in EVENT_SCHEMA.names if name not in {"project_id", "bot"}]
 # Tables whose rows are deduplicated, and the column that holds the row's own id.
-ID_COLUMN: Mapping[str, str] = {"events": "event_id", "exposures": "exposure_id", "links": "from_unit"}
+ID_COLUMN: Mapping[str, str] = {
+    "events": "event_id",
+    "exposures": "exposure_id",
+    "links": "from_unit",
+    "recoveries": "event_id",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +186,12 @@ class EventStore(ABC):
     def events(self, project_id: int) -> ir.Table:
         """Return one project's events (columns of `EVENT_SCHEMA`), those of bots left out, visitors made users."""
         found = self._stitched("events", project_id)
-        return found.filter(~found.bot.fill_null(False)).select(SHOWN)  # noqa: FBT003 - Ibis' own signature
+        return found.filter(~self._is_aside(found, project_id)).select(SHOWN)
 
     def set_aside(self, project_id: int) -> ir.Table:
-        """Return one project's events that were judged to be of bots."""
+        """Return one project's events that were judged to be of bots and not taken back."""
         found = self._of_project("events", project_id)
-        return found.filter(found.bot).select(SHOWN)
+        return found.filter(self._is_aside(found, project_id)).select(SHOWN)
 
     def exposures(self, project_id: int) -> ir.Table:
         """Return one project's exposures (columns of `EXPOSURE_SCHEMA`), visitors made users."""
@@ -210,6 +227,13 @@ class EventStore(ABC):
         else:
             same = found.float == float(value)
         return same
+
+    def _is_aside(self, events: ir.Table, project_id: int) -> ir.BooleanValue:
+        bots: ir.BooleanValue = events.bot.fill_null(False)  # noqa: FBT003 - Ibis' own signature
+        recovered = self._of_project("recoveries", project_id)
+        if not recovered.limit(1).count().to_pyarrow().as_py():
+            return bots
+        return bots & events.event_id.notin(recovered.event_id)
 
     def _stitched(self, name: str, project_id: int) -> ir.Table:
         rows = self._of_project(name, project_id)

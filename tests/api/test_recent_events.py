@@ -45,6 +45,33 @@ def test_bots_are_set_aside_countable_and_recoverable(client: KeyedClient, store
     assert stores.events.set_aside(project_id).count().to_pyarrow().as_py() == 1
 
 
+def test_events_of_bots_are_taken_back_by_name_unit_and_time(client: KeyedClient) -> None:
+    seen = [("visit", "b1", "2026-10-01"), ("visit", "b2", "2026-10-02"), ("cart", "b2", "2026-10-03")]
+    send(client, *({"name": name, "user_id": who, "timestamp": f"{day}T00:00:00Z", "context": {"user_agent": BOT}}
+                   for name, who, day in seen))  # fmt: skip
+    assert names(client) == []
+
+    def recover(**wanted: str) -> Any:
+        return client.post("/v1/events/recover", json=wanted).json
+
+    assert recover(name="never") == {"recovered": 0}
+    assert recover(name="Visit", unit="b2") == {"recovered": 1}
+    assert recover(name="Visit", unit="b2") == {"recovered": 0}
+    assert names(client) == ["visit"]
+    assert names(client, bots=True) == ["cart", "visit"]
+    assert recover(**{"from": "2026-10-03T00:00:00Z"}) == {"recovered": 1}
+    assert recover(to="2026-10-03T00:00:00Z") == {"recovered": 1}
+    assert (names(client, bots=True), len(names(client))) == ([], 3)
+    assert client.post("/v1/events/recover", json={"from": "yesterday"}).status_code == 422
+
+
+def test_another_projects_bots_stay_aside(client_of: Any) -> None:
+    ours, theirs = client_of(), client_of("other")
+    send(ours, {"name": "visit", "context": {"user_agent": BOT}})
+    assert theirs.post("/v1/events/recover", json={}).json == {"recovered": 0}
+    assert names(ours) == []
+
+
 def test_validating_gives_the_verdicts_and_stores_nothing(client: KeyedClient) -> None:
     events = [{"name": "ok"}, {"nam": "x"}, {"name": "click"}, {"name": "x", "value": "much"}]
     checked = client.post("/v1/events/validate", json={"events": events}).json

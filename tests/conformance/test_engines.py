@@ -77,6 +77,7 @@ def batches() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "/v1/exposures", {"exposures": exposures}
     counts = [{"date": "2026-10-01", "name": name, "visitors": n} for name, n in (("visit", 900), ("visit", 1000))]
     yield "/v1/counts", {"system": "swetrix", "counts": counts}
+    yield "/v1/events/recover", {"name": "add_to_cart", "from": "2026-10-05T00:00:00Z"}
     yield "/v1/alias", {"type": "alias", "previousId": "a3", "userId": "u1"}
     yield "/v1/identify", {"type": "identify", "anonymousId": "a6", "userId": "u2", "messageId": "i1",
                            "timestamp": "2026-10-20T00:00:00Z"}  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 
 from optimizer.errors import BusyError, ConfigurationError
 from optimizer.storage.engines._clickhouse_tables import SCHEMA_VERSION, STAMP, statements
-from optimizer.storage.events import EVENT_SCHEMA, naive_utc
+from optimizer.storage.events import EVENT_SCHEMA, SCHEMAS, naive_utc
 from optimizer.storage.open import open_event_store
 from tests.conftest import NOON
 
@@ -85,7 +85,7 @@ def test_the_ddl_for_a_cluster_is_parsed_by_the_engine(clickhouse_server: str) -
         assert "ON CLUSTER `events_cluster`" in statement
         kind = "AlterQuery" if statement.startswith("ALTER") else "CreateQuery"
         assert kind in ask(clickhouse_server, f"EXPLAIN AST {statement}")
-    assert sum("ReplicatedReplacingMergeTree" in statement for statement in made) == 4
-    assert sum("Distributed(" in statement for statement in made) == 4
+    assert sum("ReplicatedReplacingMergeTree" in statement for statement in made) == len(SCHEMAS)
+    assert sum("Distributed(" in statement for statement in made) == len(SCHEMAS)
     with pytest.raises(urllib.error.HTTPError):
         ask(clickhouse_server, f"EXPLAIN AST {made[0]} NONSENSE")

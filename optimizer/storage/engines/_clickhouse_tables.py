@@ -21,12 +21,14 @@ KEYS = {
     "events": ("project_id", "id_hash", "event_id"),
     "exposures": ("project_id", "id_hash", "exposure_id"),
     "links": ("project_id", "id_hash", "from_unit"),
+    "recoveries": ("project_id", "id_hash", "event_id"),
     "counts": ("project_id", "system", "date", "name", "dimensions", "experiment", "variant"),
 }
 ALWAYS_THERE = {
     "events": {"sequence", "content_hash", "name", "timestamp", "received_at", "unit_id", "properties"},
     "exposures": {"sequence", "content_hash", "experiment", "variant", "unit_id", "timestamp", "received_at"},
     "links": {"sequence", "content_hash", "to_unit", "timestamp", "received_at"},
+    "recoveries": {"sequence", "content_hash", "received_at"},
     "counts": {"sequence", "received_at"},
 }
 TYPES = {

@@ -30,6 +30,7 @@ INSERTS = {
     "events": "INSERT INTO events BY NAME SELECT * FROM incoming_rows",
     "exposures": "INSERT INTO exposures BY NAME SELECT * FROM incoming_rows",
     "links": "INSERT INTO links BY NAME SELECT * FROM incoming_rows",
+    "recoveries": "INSERT INTO recoveries BY NAME SELECT * FROM incoming_rows",
     "counts": "INSERT INTO counts BY NAME SELECT * FROM incoming_rows",
 }
 # The log may grow to this size before it is written into the file, which holds up the commits that wait meanwhile: at
