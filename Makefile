@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 WORKERS ?= auto
 NPM_CI := ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"]
 
-.PHONY: help demo test lint serve bench chaos openapi lock clean
+.PHONY: help demo test lint serve bench chaos soak openapi lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -31,11 +31,16 @@ lint: $(VENV)/installed-test ## ruff, mypy, import-linter, vulture, deptry, alem
 serve: $(VENV)/installed ## start the service in ./optimizer-data
 	$(BIN)/optimizer serve
 
-bench: $(VENV)/installed-test ## time ingest against two named alternatives
+bench: $(VENV)/installed-test ## time ingest, files and questions against named alternatives
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.files
+	$(BIN)/python -m benchmarks.queries
 
 chaos: $(VENV)/installed-test ## kill the server 50 times under load and look for lost or doubled events
 	CHAOS_KILLS=50 $(BIN)/python -m pytest tests/faults/test_chaos.py --timeout 1800 -s
+
+soak: $(VENV)/installed-test ## hold 500 connections under load for a minute and look at memory and for lost events
+	SOAK_SECONDS=60 $(BIN)/python -m pytest tests/faults/test_pressure.py --timeout 600 -s
 
 openapi: $(VENV)/installed-test ## renew the committed snapshot of the API's description
 	$(BIN)/python -m tests.openapi_snapshot
