@@ -34,6 +34,8 @@ from optimizer.errors import (
     OptimizerError,
     UnreadableInputError,
 )
+from optimizer.experiments.flags import Flags
+from optimizer.experiments.stickiness import Assigning, Stickiness
 from optimizer.ingest.catalog_views import CatalogViews
 from optimizer.ingest.collector import Collector
 from optimizer.ingest.event import BatchAnswer
@@ -112,7 +114,7 @@ def open_ingest(
         ConfigurationError: See `open_stores`.
     """
     stores = open_stores(settings)
-    collector, ingest = _pipeline(settings, stores)
+    collector, ingest, _ = _pipeline(settings, stores)
     try:
         with stores.control.reading() as session:
             project_id = find_project(session, project).id or 0
@@ -138,7 +140,7 @@ def create_app(
         clock: The current time, aware UTC.
     """
     stores = stores or open_stores(settings)
-    _, ingest = _pipeline(settings, stores)
+    _, ingest, assigning = _pipeline(settings, stores)
     schedule = Schedule(stores, settings, clock)
     app = APIFlask(
         "optimizer",
@@ -150,7 +152,7 @@ def create_app(
     )
     keys, sites = OpenedKeys(stores.control), Sites(stores.control)
     app.extensions[EXTENSION] = Services(
-        settings, stores, ingest, keys, sites, clock, schedule, threading.Event(), presenter
+        settings, stores, ingest, keys, sites, assigning, clock, schedule, threading.Event(), presenter
     )
     _bodies.install()
     _problems.install(app)
@@ -172,10 +174,14 @@ def create_app(
     return app
 
 
-def _pipeline(settings: Settings, stores: Stores) -> tuple[Collector, Ingest]:
+def _pipeline(settings: Settings, stores: Stores) -> tuple[Collector, Ingest, Assigning]:
+    flags = Flags(stores.control)
     collector = Collector(stores, queue_rows=settings.queue_events, timeout_seconds=settings.commit_timeout_seconds)
     cookieless = CookielessIdentity(stores.control, stores.cipher)
-    return collector, Ingest(collector, CatalogViews(stores.control), cookieless, RejectionTally(stores.control))
+    assigning = Assigning(flags, Stickiness(stores.control, flags))
+    views, tally = CatalogViews(stores.control), RejectionTally(stores.control)
+    ingest = Ingest(collector, views, cookieless, tally, assigning.stickiness.witness)
+    return collector, ingest, assigning
 
 
 def close_app(app: APIFlask) -> None:
@@ -194,6 +200,8 @@ def _begin() -> ResponseReturnValue | None:
     structlog.contextvars.clear_contextvars()
     g.request_id = uuid.uuid4().hex
     structlog.contextvars.bind_contextvars(request_id=g.request_id, method=request.method, path=request.path)
+    if request.path.startswith("/ofrep/"):
+        return None  # answers in its own terms, and looks names up in memory alone
     if "\x00" in request.path or any("\x00" in value for value in request.args.values()):
         raise UnreadableInputError("The address holds the character U+0000, which no text takes.")
     for name, value in (request.view_args or {}).items():

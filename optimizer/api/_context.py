@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from flask import current_app, g
+from sqlmodel import Session
 
 from optimizer.catalog.keys import OpenedKeys
 from optimizer.catalog.sites import Sites
 from optimizer.experiments.report import Report
+from optimizer.experiments.stickiness import Assigning
 from optimizer.ingest.service import Ingest
 from optimizer.settings import Settings
 from optimizer.storage.stores import Stores
@@ -51,6 +54,7 @@ class Services:
         ingest: The pipeline that every wire format ends in.
         keys: What trackers' keys open.
         sites: What trackers without a key may send to.
+        assigning: Experiments as evaluation sees them, and what units saw first.
         clock: The current time, aware UTC; tests inject their own.
         schedule: Runs jobs on their slots and on request.
         stopping: Set when answers that go on for long must end.
@@ -62,6 +66,7 @@ class Services:
     ingest: Ingest
     keys: OpenedKeys
     sites: Sites
+    assigning: Assigning
     clock: Callable[[], dt.datetime]
     schedule: JobRunner
     stopping: threading.Event
@@ -91,6 +96,14 @@ def actor() -> str:
     """Return the prefix of the request's key: who acts, without saying which key it is."""
     prefix: str = g.key_prefix
     return prefix
+
+
+@contextmanager
+def changing_flags() -> Iterator[Session]:
+    """One transaction that may change who gets what: evaluations in this process see it at once."""
+    with services().stores.control.session() as session:
+        yield session
+    services().assigning.flags.forget(project_id())
 
 
 def now() -> dt.datetime:

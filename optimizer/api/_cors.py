@@ -12,7 +12,7 @@ from optimizer.api._auth import NEEDED_SCOPE
 from optimizer.api._context import services
 from optimizer.catalog.sites import allows
 
-HEADERS = "Authorization, Content-Type, Content-Encoding, Idempotency-Key"
+HEADERS = "Authorization, Content-Type, Content-Encoding, Idempotency-Key, If-None-Match, X-API-Key"
 PREFLIGHT_SECONDS = "600"
 
 
@@ -34,6 +34,7 @@ def _allow(response: Response) -> Response:
             response.headers["Access-Control-Max-Age"] = PREFLIGHT_SECONDS
     elif "project" in g and allows(g.project, origin):
         response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "ETag, Retry-After"
     return response
 
 

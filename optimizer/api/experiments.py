@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from optimizer.api._auth import requires
 from optimizer.api._bodies import cached_body, parse_body
-from optimizer.api._context import actor, now, project_id, services
+from optimizer.api._context import actor, changing_flags, now, project_id, services
 from optimizer.api._pages import Page, decode_cursor, encode_cursor
 from optimizer.experiments import design, journal, lifecycle
 from optimizer.experiments.shapes import ExperimentAnswer, ExperimentPatch, ExperimentRequest
@@ -64,7 +64,7 @@ def read_experiments(query: Page) -> ExperimentList:
 @blueprint.doc(summary="Draft an experiment", description="The first variant is the control.")
 def make_experiment(body: ExperimentRequest) -> ExperimentAnswer:
     """Draft an experiment."""
-    with services().stores.control.session() as session:
+    with changing_flags() as session:
         row = design.create_experiment(session, project_id(), body, now=now())
         journal.record(session, row, "created", {}, actor=actor(), now=now())
         return design.answer(row)
@@ -91,7 +91,7 @@ def read_experiment(key: str) -> ExperimentAnswer:
 )
 def change_experiment(key: str, body: ExperimentPatch) -> ExperimentAnswer:
     """Change what was given."""
-    with services().stores.control.session() as session:
+    with changing_flags() as session:
         row, changed = design.patch_experiment(session, project_id(), key, body, now=now())
         detail = {"fields": changed, **({"allocation": row.allocation} if "allocation" in changed else {})}
         journal.record(session, row, "changed", detail, actor=actor(), now=now())
@@ -139,7 +139,7 @@ def archive_experiment(key: str) -> ExperimentAnswer:
 )
 def roll_out_variant(key: str, body: RolloutRequest) -> ExperimentAnswer:
     """Give everybody one variant."""
-    with services().stores.control.session() as session:
+    with changing_flags() as session:
         row = lifecycle.roll_out(session, project_id(), key, body.variant, actor=actor(), now=now())
         return design.answer(row)
 
@@ -149,7 +149,7 @@ Transition = Callable[..., Experiment]
 
 def _move(key: str, transition: Transition) -> ExperimentAnswer:
     at: dt.datetime | None = parse_body(MomentRequest).at if cached_body() else None
-    with services().stores.control.session() as session:
+    with changing_flags() as session:
         moved = transition(session, project_id(), key, at, actor=actor(), now=now())
         session.flush()
         return design.answer(moved)

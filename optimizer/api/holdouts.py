@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 from pydantic import BaseModel
 
 from optimizer.api._auth import requires
-from optimizer.api._context import now, project_id, services
+from optimizer.api._context import changing_flags, now, project_id, services
 from optimizer.api._pages import Page, decode_cursor, encode_cursor
 from optimizer.experiments import holdouts
 from optimizer.experiments.holdouts import HoldoutAnswer, HoldoutRequest
@@ -67,7 +67,7 @@ def read_holdout(key: str) -> HoldoutAnswer:
 )
 def put_holdout(key: str, body: HoldoutRequest) -> HoldoutAnswer:
     """Make a holdout or let it grow."""
-    with services().stores.control.session() as session:
+    with changing_flags() as session:
         row = holdouts.put_holdout(session, project_id(), key, body, now=now())
         return HoldoutAnswer.model_validate(row, from_attributes=True)
 
@@ -78,7 +78,7 @@ def put_holdout(key: str, body: HoldoutRequest) -> HoldoutAnswer:
 @blueprint.doc(summary="End a holdout", description="Its people may be tested from now on; it stays readable.")
 def end_holdout(key: str) -> HoldoutAnswer:
     """End a holdout."""
-    with services().stores.control.session() as session:
+    with changing_flags() as session:
         row = holdouts.end_holdout(session, project_id(), key, now=now())
         return HoldoutAnswer.model_validate(row, from_attributes=True)
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from optimizer.ingest.event import NOT_ENROLLED
+
 LARGEST_COUNT = 2**31 - 1  # what the control plane's integers hold
-NOT_ENROLLED = "not_enrolled"  # named to whoever evaluates a test without being in it, so that nobody counts them
 Key = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s/]+$")]
 MetricKey = Annotated[str, Field(min_length=1, max_length=200)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

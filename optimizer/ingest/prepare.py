@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import uuid_utils
 
 from optimizer.core.naming import REFUSED_NAMES, canonical_name
@@ -18,7 +19,7 @@ from optimizer.ingest.attribution import attributed
 from optimizer.ingest.bots import is_bot
 from optimizer.ingest.catalog_views import CatalogView, KnownName
 from optimizer.ingest.contacts import ContactHashes, hash_contacts
-from optimizer.ingest.event import Alias, Event, Exposure, Verdict
+from optimizer.ingest.event import NOT_ENROLLED, Alias, Event, Exposure, Verdict
 from optimizer.ingest.identity import unit_of
 from optimizer.ingest.match_data import Contact, Kept, MatchData
 from optimizer.ingest.rows import (
@@ -31,6 +32,7 @@ from optimizer.ingest.rows import (
     link_row,
     naive,
 )
+from optimizer.ingest.viewing import EXPERIMENT_VIEWED, exposure_of
 
 CLAMPED_FUTURE = dt.timedelta(hours=1)
 EARLIEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -54,6 +56,7 @@ class Prepared:
         exposures: Rows to store.
         links: Rows to store; they are no items of the batch, but found in some.
         recoveries: Rows to store; events that were set aside and are taken back.
+        shown: What the rows of `exposures` say, for whoever keeps what units saw.
         aliases: Items that were nothing but links.
         rejected: Items that are not stored.
         warnings: Items that are stored with a reservation.
@@ -65,6 +68,7 @@ class Prepared:
     exposures: list[Row] = field(default_factory=list)
     links: list[Row] = field(default_factory=list)
     recoveries: list[Row] = field(default_factory=list)
+    shown: list[Exposure] = field(default_factory=list)
     aliases: int = 0
     rejected: list[Verdict] = field(default_factory=list)
     warnings: list[Verdict] = field(default_factory=list)
@@ -104,20 +108,28 @@ class Preparer:
     def add_exposures(self, items: Sequence[tuple[int, Exposure]], prepared: Prepared) -> None:
         """Prepare exposures; verdicts and rows are appended to `prepared`."""
         for index, exposure in items:
-            timestamp = self._timestamp(index, exposure.timestamp, prepared)
-            if timestamp is None:
-                continue
-            unit = unit_of(exposure.user_id, exposure.anonymous_id)
-            if not unit:
-                detail = "Say who was exposed: `user_id` or `anonymous_id`."
-                prepared.rejected.append(Verdict(index, "missing_unit", detail))
-                continue
-            identifier = exposure.exposure_id or str(uuid_utils.uuid7())
-            times = (naive(timestamp), naive(self.received_at))
-            row = exposure_row(index, self.catalog.project_id, exposure, identifier, unit, times=times)
-            prepared.exposures.append(row)
-            if exposure.user_id and exposure.anonymous_id:
-                self._link(index, f"a:{exposure.anonymous_id}", unit, times, prepared)
+            self._add_exposure(index, exposure, prepared)
+
+    def _add_exposure(self, index: int, exposure: Exposure, prepared: Prepared) -> None:
+        if exposure.variant == NOT_ENROLLED:
+            detail = "Whoever is not in the test is no part of it: accepted and not kept."
+            prepared.warnings.append(Verdict(index, "not_kept", detail))
+            return
+        timestamp = self._timestamp(index, exposure.timestamp, prepared)
+        if timestamp is None:
+            return
+        unit = unit_of(exposure.user_id, exposure.anonymous_id)
+        if not unit:
+            detail = "Say who was exposed: `user_id` or `anonymous_id`."
+            prepared.rejected.append(Verdict(index, "missing_unit", detail))
+            return
+        identifier = exposure.exposure_id or str(uuid_utils.uuid7())
+        times = (naive(timestamp), naive(self.received_at))
+        row = exposure_row(index, self.catalog.project_id, exposure, identifier, unit, times=times)
+        prepared.exposures.append(row)
+        prepared.shown.append(msgspec.structs.replace(exposure, timestamp=timestamp))
+        if exposure.user_id and exposure.anonymous_id:
+            self._link(index, f"a:{exposure.anonymous_id}", unit, times, prepared)
 
     def add_aliases(self, items: Sequence[tuple[int, Alias]], prepared: Prepared) -> None:
         """Prepare aliases: the earlier id may have been an anonymous visitor's or a user's."""
@@ -136,6 +148,9 @@ class Preparer:
         mark = len(prepared.warnings)
         known = self.catalog.names.get(event.name)
         name = known.name if known else canonical_name(event.name)
+        if name == EXPERIMENT_VIEWED and self._shows(event):
+            self._add_viewed(index, event, prepared)
+            return
         refusal = self._refusal(index, event, name, known)
         timestamp = None if refusal else self._timestamp(index, event.timestamp, prepared)
         if refusal:
@@ -164,6 +179,21 @@ class Preparer:
         prepared.events.append(Row(index, identified, event_values(event, identified, judged, received_at), kept))
         if event.user_id and event.anonymous_id and not private:
             self._link(index, f"a:{event.anonymous_id}", unit, (moment, received_at), prepared)
+
+    @staticmethod
+    def _shows(event: Event) -> bool:
+        # Without consent nobody may be told from anybody else, and bots are set aside: both stay plain events.
+        agent = event.context.user_agent
+        return event.consent.analytics is not False and not (agent is not None and is_bot(agent))
+
+    def _add_viewed(self, index: int, event: Event, prepared: Prepared) -> None:
+        exposure = exposure_of(event)
+        if exposure is None:
+            detail = "Say which `experiment` and which `variant`, each as a text of up to 100 characters."
+            prepared.rejected.append(Verdict(index, "missing_variant", detail))
+            prepared.refused_names[index] = EXPERIMENT_VIEWED
+            return
+        self._add_exposure(index, exposure, prepared)
 
     def _link(
         self, index: int, from_unit: str, to_unit: str, times: tuple[dt.datetime, ...], prepared: Prepared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import Raw
@@ -70,6 +70,7 @@ class Ingest:
         views: Catalog rules by project.
         cookieless: Ids for visitors who have none.
         tally: Counts what was rejected.
+        witness: Told what units are shown, with the time of receipt, before it is committed.
         linked: Units known to be another one, so that the same link is not written with every event.
         gate: Lets one batch through preparation at a time. Python would run one at a time anyway, but would make the
             writer wait behind all of them.
@@ -79,6 +80,7 @@ class Ingest:
     views: CatalogViews
     cookieless: CookielessIdentity
     tally: RejectionTally
+    witness: Callable[[int, Sequence[Exposure], dt.datetime], None]
     linked: set[tuple[int, str]] = field(default_factory=set)
     gate: threading.Lock = field(default_factory=threading.Lock)
 
@@ -94,6 +96,8 @@ class Ingest:
 
     def _store(self, project_id: int, prepared: Prepared, origin: Origin) -> BatchAnswer:
         self.tally.count(project_id, prepared, now=origin.received_at)
+        if prepared.shown:
+            self.witness(project_id, prepared.shown, origin.received_at)
         receipt = self.collector.submit(project_id, prepared, received_at=origin.received_at)
         if prepared.new_names:
             self.views.forget(project_id)

@@ -20,6 +20,7 @@ from optimizer.catalog.keys import create_key
 from optimizer.settings import Settings
 from tests.conftest import SECRET, Clock, KeyedClient
 
+OFREP = "/ofrep/v1/evaluate/flags"
 NOT_OURS = {"/docs/", "/docs/<path:path>", "/openapi.json", "/metrics"}
 ARM = {"visitors": 100, "conversions": 10}
 DID = {"did": "add_to_cart", "within_days": 14, "at_least": 1, "where": {"placement": "product_page"}}
@@ -106,6 +107,8 @@ VALID: dict[tuple[str, str], Any] = {
     ("POST", "/v1/experiments/<key>/archive"): {"at": "2026-10-26T00:00:00Z"},
     ("POST", "/v1/experiments/<key>/rollout"): {"variant": "a"},
     ("POST", "/v1/experiments/<key>/notes"): {"text": "a campaign ran"},
+    ("POST", OFREP): {"context": {"targetingKey": "u1", "country": "DE", "consent": {"analytics": True}}},
+    ("POST", f"{OFREP}/<key>"): {"context": {"targetingKey": "u1", "user_id": "u1", "anonymous_id": "a1"}},
     ("PUT", "/v1/holdouts/<key>"): {"share": 0.05, "experiments": None},
     ("POST", "/v1/insights/funnel"): {"steps": ["add_to_cart", "purchase"], "order": "ordered", "window_hours": 24,
         "by": "device", "from": "2026-10-01T00:00:00Z"},
@@ -126,7 +129,8 @@ VALID: dict[tuple[str, str], Any] = {
 }  # fmt: skip
 QUERIES = {
     "dry_run": "true", "goal": "purchase", "window_days": "30", "landmark_hours": "24", "by": "source", "limit": "5",
-    "cursor": "x", "since": "x", "from": "2026-10-01T00:00:00Z", "format": "csv", "status": "sent",
+    "cursor": "x", "since": "x", "record_exposure": "true",
+    "from": "2026-10-01T00:00:00Z", "format": "csv", "status": "sent",
 }  # fmt: skip
 HARD: list[Any] = [
     None, True, 0, -1, 2**31, 2**53 + 1, 2**63, 10**400, 1e308, -1e308, 5e-324, 0.5,
@@ -197,6 +201,10 @@ def sound(answer: Any) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} in an answer")
 
+    if answer.request.path.startswith(OFREP):
+        if answer.status_code >= 400:
+            assert isinstance(json.loads(answer.text, parse_constant=refuse)["errorDetails"], str)
+        return
     if answer.status_code >= 400:
         assert answer.mimetype == "application/problem+json", answer.text
         problem = json.loads(answer.text, parse_constant=refuse)

@@ -1,5 +1,7 @@
 """PostHog's batch format, as its server-side SDKs send it.
 
+`$feature_flag_called` is an exposure when the flag's response names a variant; a boolean flag names none.
+
 `distinct_id` is the user, unless the event belongs to nobody's profile or repeats the device id: then it is an
 anonymous visitor. `$pageview` and `$screen` become `page_view` and `screen_view`; other internal events (`$…`) carry
 nothing that a decision here is made from and are accepted with a warning. Source: PostHog's capture API documentation
@@ -16,11 +18,13 @@ import msgspec
 from msgspec import Raw, Struct
 
 from optimizer.errors import UnreadableInputError
-from optimizer.ingest.event import Alias, BatchAnswer, Event, Verdict
+from optimizer.ingest.event import NOT_ENROLLED, Alias, BatchAnswer, Event, Verdict
 from optimizer.ingest.service import Decoded
+from optimizer.ingest.viewing import EXPERIMENT_VIEWED
 from optimizer.ingest.wire import Batch, Incoming, Reply, WireFormat, mapping, number, read_items, skew, text
 
 NAMES = {"$pageview": "page_view", "$screen": "screen_view", "$identify": "identify"}
+FLAG_CALLED = "$feature_flag_called"
 ALIASES = frozenset({"$create_alias", "$merge_dangerously"})
 CLICK_IDS = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "li_fat_id")
 VALUES = ("$revenue", "revenue", "value", "price")
@@ -75,11 +79,21 @@ def _add(index: int, raw: Raw, correction: dt.timedelta, decoded: Decoded) -> No
     captured = _DECODER.decode(raw)
     if captured.event in ALIASES:
         decoded.aliases.append((index, _alias(captured, correction)))
+    elif captured.event == FLAG_CALLED:
+        decoded.events.append((index, _viewed(_event(captured, correction), captured.properties or {})))
     elif captured.event.startswith("$") and captured.event not in NAMES:
         detail = "PostHog's internal events are accepted and not kept."
         decoded.warnings.append(Verdict(index, "not_kept", detail))
     else:
         decoded.events.append((index, _event(captured, correction)))
+
+
+def _viewed(event: Event, properties: Mapping[str, Any]) -> Event:
+    flag, response = text(properties.get("$feature_flag")), properties.get("$feature_flag_response")
+    named = response if isinstance(response, str) and response else NOT_ENROLLED
+    return msgspec.structs.replace(
+        event, name=EXPERIMENT_VIEWED, properties={"experiment": flag or "", "variant": named}
+    )
 
 
 def _alias(captured: Captured, correction: dt.timedelta) -> Alias:

@@ -18,11 +18,10 @@ from msgspec import Raw, Struct
 from optimizer.core.naming import canonical_name
 from optimizer.errors import UnreadableInputError
 from optimizer.ingest.ecommerce import SEGMENT as ECOMMERCE_NAMES
-from optimizer.ingest.event import Alias, BatchAnswer, Event, Exposure, Verdict
+from optimizer.ingest.event import Alias, BatchAnswer, Event, Verdict
 from optimizer.ingest.service import Decoded
 from optimizer.ingest.wire import Batch, Incoming, Reply, WireFormat, mapping, read_items, skew, text
 
-EXPERIMENT_VIEWED = "experiment_viewed"
 VALUE_PROPERTIES = ("revenue", "total", "value", "price")
 
 
@@ -142,16 +141,13 @@ def _add(index: int, call: Call, decoded: Decoded, correction: dt.timedelta) -> 
         )
         (decoded.warnings if known else decoded.rejected).append(Verdict(index, code, detail))
         return
-    if name == EXPERIMENT_VIEWED:
-        decoded.exposures.append((index, _exposure(call, timestamp)))
-    else:
-        decoded.events.append((index, _event(call, name, timestamp)))
+    decoded.events.append((index, _event(call, name, timestamp)))
 
 
 def _name(call: Call) -> str | None:
     if call.type == "track" and call.event:
         canonical = canonical_name(call.event)
-        return ECOMMERCE_NAMES.get(canonical, call.event) if canonical != EXPERIMENT_VIEWED else EXPERIMENT_VIEWED
+        return ECOMMERCE_NAMES.get(canonical, call.event)
     return {"page": "page_view", "screen": "screen_view", "identify": "identify"}.get(call.type)
 
 
@@ -178,19 +174,6 @@ def _event(call: Call, name: str, timestamp: dt.datetime | None) -> Event:
     }
     given = {field: value for field, value in fields.items() if value not in (None, "")}
     return msgspec.convert(given, Event)
-
-
-def _exposure(call: Call, timestamp: dt.datetime | None) -> Exposure:
-    properties = call.properties or {}
-    fields = {
-        "experiment": properties.get("experiment_id") or properties.get("experiment_name"),
-        "variant": properties.get("variation_id") or properties.get("variation_name"),
-        "user_id": text(call.user_id),
-        "anonymous_id": text(call.anonymous_id),
-        "timestamp": timestamp,
-        "exposure_id": call.message_id,
-    }
-    return msgspec.convert({name: value for name, value in fields.items() if value}, Exposure)
 
 
 def _alias(call: Call, timestamp: dt.datetime | None) -> Alias:

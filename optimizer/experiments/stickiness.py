@@ -1,0 +1,133 @@
+"""What exposed units saw first, kept in the control plane, so that nothing changes it for them.
+
+Exposures arrive by evaluation, by trackers and by the API; each way ends in `Stickiness.witness`, before the exposure
+itself is committed: should the process die in between, a unit keeps a variant that it was about to see, which harms
+nobody, whereas the other order could forget what somebody saw.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col, select, update
+
+from optimizer.experiments.flags import Flag, Flags
+from optimizer.ingest.event import Exposure
+from optimizer.ingest.identity import unit_of
+from optimizer.storage.control import ControlStore
+from optimizer.storage.tables import Assignment, Experiment
+
+REMEMBERED_UNITS = 100_000
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Assigning:
+    """What assigns units to variants in this process.
+
+    Attributes:
+        flags: Experiments as evaluation sees them.
+        stickiness: What exposed units saw first.
+    """
+
+    flags: Flags
+    stickiness: Stickiness
+
+
+class Stickiness:
+    """Writes and finds the variants of exposed units.
+
+    Args:
+        control: Where they are kept.
+        flags: The experiments.
+    """
+
+    def __init__(self, control: ControlStore, flags: Flags) -> None:
+        self._control = control
+        self._flags = flags
+        self._known: OrderedDict[tuple[int, str], tuple[str, dt.datetime]] = OrderedDict()
+        self._recorded: OrderedDict[str, None] = OrderedDict()
+
+    def look_up(self, experiment_id: int, units: Sequence[str]) -> str | None:
+        """Return the variant that any of these units was first exposed to; None when none was."""
+        known = [self._known.get((experiment_id, unit)) for unit in units]
+        if None in known:
+            own = select(Assignment).where(Assignment.experiment_id == experiment_id, col(Assignment.unit).in_(units))
+            with self._control.reading() as session:
+                rows = session.exec(own).all()
+            for row in rows:
+                self._remember(experiment_id, row.unit, row.variant, row.exposed_at)
+            found = [(row.exposed_at, row.variant) for row in rows]
+        else:
+            found = [(one[1], one[0]) for one in known if one is not None]
+        return min(found)[1] if found else None
+
+    def is_recorded(self, exposure_id: str) -> bool:
+        """Whether this process knows that an exposure is on disk."""
+        return exposure_id in self._recorded
+
+    def recorded(self, exposure_id: str) -> None:
+        """Remember that an exposure is on disk."""
+        self._recorded[exposure_id] = None
+        while len(self._recorded) > REMEMBERED_UNITS:
+            self._recorded.popitem(last=False)
+
+    def witness(self, project_id: int, exposures: Sequence[Exposure], received_at: dt.datetime) -> None:
+        """Keep what units saw, the first time that they saw it; what is wrong here never costs an exposure."""
+        try:
+            self._keep(project_id, exposures, received_at)
+        except SQLAlchemyError as error:
+            log.warning("assignments_not_kept", kind=type(error).__name__, exposures=len(exposures))
+
+    def _keep(self, project_id: int, exposures: Sequence[Exposure], received_at: dt.datetime) -> None:
+        flags = self._flags.of(project_id)
+        fresh: dict[tuple[int, str], Assignment] = {}
+        strays: set[int] = set()
+        for exposure in exposures:
+            flag = flags.get(exposure.experiment)
+            at = min(exposure.timestamp or received_at, received_at)
+            unit = _unit(flag, exposure) if flag is not None and _counts(flag, exposure.variant, at) else ""
+            if flag is None or not unit or (flag.id, unit) in self._known:
+                continue
+            place = (flag.id, unit)
+            if place not in fresh or at < fresh[place].exposed_at:
+                row = Assignment(experiment_id=flag.id, unit=unit, variant=exposure.variant, exposed_at=at)
+                fresh[place] = row
+            if exposure.variant != flag.hashed(unit) and not flag.strays:
+                strays.add(flag.id)
+        if fresh:
+            self._write(list(fresh.values()), strays)
+            if strays:
+                self._flags.forget(project_id)
+
+    def _write(self, rows: list[Assignment], strays: set[int]) -> None:
+        insert = sqlite.insert if self._control.is_sqlite else postgresql.insert
+        # Always in one order, so that two writers of the same units wait for each other and never in a circle.
+        ordered = sorted(rows, key=lambda row: (row.experiment_id, row.unit))
+        with self._control.session() as session:
+            session.execute(insert(Assignment).on_conflict_do_nothing(), [row.model_dump() for row in ordered])
+            if strays:
+                session.exec(update(Experiment).where(col(Experiment.id).in_(strays)).values(strays=True))
+
+    def _remember(self, experiment_id: int, unit: str, variant: str, at: dt.datetime) -> None:
+        self._known[experiment_id, unit] = (variant, at)
+        while len(self._known) > REMEMBERED_UNITS:
+            self._known.popitem(last=False)
+
+
+def _unit(flag: Flag, exposure: Exposure) -> str:
+    if flag.unit == "user":
+        return unit_of(exposure.user_id, exposure.anonymous_id)
+    if flag.unit == "anonymous":
+        return unit_of(None, exposure.anonymous_id)
+    return f"s:{exposure.session_id}" if exposure.session_id else ""
+
+
+def _counts(flag: Flag, variant: str, at: dt.datetime) -> bool:
+    return flag.runs(at) and flag.started_at is not None and flag.started_at <= at and variant in flag.values
