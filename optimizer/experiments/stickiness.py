@@ -8,6 +8,7 @@ nobody, whereas the other order could forget what somebody saw.
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,15 @@ class Assigning:
     stickiness: Stickiness
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """Assignments of one request that wait for the disk."""
+
+    rows: list[Assignment]
+    strays: set[int]
+    written: bool = False
+
+
 class Stickiness:
     """Writes and finds the variants of exposed units.
 
@@ -53,6 +63,8 @@ class Stickiness:
         self._flags = flags
         self._known: OrderedDict[tuple[int, str], tuple[str, dt.datetime]] = OrderedDict()
         self._recorded: OrderedDict[str, None] = OrderedDict()
+        self._waiting: list[_Waiting] = []
+        self._queueing, self._writing = threading.Lock(), threading.Lock()
 
     def look_up(self, experiment_id: int, units: Sequence[str]) -> str | None:
         """Return the variant that any of these units was first exposed to; None when none was."""
@@ -107,13 +119,30 @@ class Stickiness:
                 self._flags.forget(project_id)
 
     def _write(self, rows: list[Assignment], strays: set[int]) -> None:
+        # Group commit: whoever comes first writes for all who wait, and the disk is asked once.
+        own = _Waiting(rows, strays)
+        with self._queueing:
+            self._waiting.append(own)
+        with self._writing:
+            if own.written:
+                return
+            with self._queueing:
+                group, self._waiting = self._waiting, []
+            # After a failure of the one who wrote for all, everybody writes for itself.
+            self._write_group(group if own in group else [*group, own])
+
+    def _write_group(self, group: list[_Waiting]) -> None:
+        rows = [row for one in group for row in one.rows]
+        strays = {stray for one in group for stray in one.strays}
         insert = sqlite.insert if self._control.is_sqlite else postgresql.insert
         # Always in one order, so that two writers of the same units wait for each other and never in a circle.
-        ordered = sorted(rows, key=lambda row: (row.experiment_id, row.unit))
+        ordered = sorted(rows, key=lambda row: (row.experiment_id, row.unit, row.exposed_at))
         with self._control.session() as session:
             session.execute(insert(Assignment).on_conflict_do_nothing(), [row.model_dump() for row in ordered])
             if strays:
                 session.exec(update(Experiment).where(col(Experiment.id).in_(strays)).values(strays=True))
+        for one in group:
+            one.written = True
 
     def _remember(self, experiment_id: int, unit: str, variant: str, at: dt.datetime) -> None:
         self._known[experiment_id, unit] = (variant, at)
