@@ -29,7 +29,7 @@ import requests
 from optimizer.cli._processes import running
 
 KEY = "benchmark-bootstrap-key"
-CLIENTS = 4
+CLIENTS = 16  # so that requests may wait together for one commit
 EXPERIMENTS = 20
 OK = 200
 PLAIN = """
