@@ -7,8 +7,9 @@ from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from optimizer.api._auth import requires
-from optimizer.api._context import now, project_id, services
+from optimizer.api._context import actor, now, project_id, services
 from optimizer.api._forms import MEDIA_TYPES, STANDS_ALONE, Form, chosen_form
+from optimizer.experiments import journal
 from optimizer.experiments.export import result_rows, to_csv
 from optimizer.experiments.report import Report, build_report
 
@@ -37,6 +38,7 @@ class ReportQuery(BaseModel):
 def read_report(key: str, query: ReportQuery) -> Response:
     """Report on one experiment."""
     report = build_report(services().stores, project_id(), key, now=now())
+    journal.record_reading(services().stores.control, project_id(), report.result, actor=actor(), now=now())
     form = chosen_form(request, query.format, "html", "json", "csv", "svg", "png")
     if form == "json":
         return Response(report.model_dump_json(), mimetype=MEDIA_TYPES[form])

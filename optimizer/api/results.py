@@ -36,6 +36,8 @@ class ResultQuery(BaseModel):
 )
 def read_results(key: str, query: ResultQuery) -> ExperimentResult:
     """Read the result of the last cut-off."""
-    result = read_result(services().stores, project_id(), key, now=now(), dimension=query.dimension or "")
-    journal.record_reading(services().stores.control, project_id(), result, actor=actor(), now=now())
+    dimension = query.dimension or ""
+    result = read_result(services().stores, project_id(), key, now=now(), dimension=dimension)
+    control = services().stores.control
+    journal.record_reading(control, project_id(), result, actor=actor(), now=now(), dimension=dimension)
     return result

@@ -110,15 +110,26 @@ class Reading(Protocol):
     decision: Any
 
 
-def record_reading(control: ControlStore, project_id: int, result: Reading, *, actor: str, now: dt.datetime) -> None:
-    """Add a line about a look that somebody read, and what its verdict said; one a reader and a look."""
+def record_reading(
+    control: ControlStore,
+    project_id: int,
+    result: Reading,
+    *,
+    actor: str,
+    now: dt.datetime,
+    dimension: str = "",
+) -> None:
+    """Add a line about a look that somebody read, and what its verdict said; one a reader, a look and a dimension."""
     with control.reading() as session:
         own = select(Experiment.id).where(Experiment.project_id == project_id, Experiment.key == result.experiment)
         experiment_id = session.exec(own).one() or 0
-    as_of = result.as_of.astimezone(dt.UTC).isoformat()
+    as_of = result.as_of.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
     verdict: Verdict = result.decision
     detail = {"as_of": as_of, "units": result.units, "decision": verdict.action, "reasons": list(verdict.reasons)}
-    record_once(control, experiment_id, "looked", f"look:{as_of}", detail, actor=actor, now=now)
+    if dimension:
+        detail["dimension"] = dimension
+    subject = f"look:{as_of}:{dimension}"
+    record_once(control, experiment_id, "looked", subject, detail, actor=actor, now=now)
 
 
 def read_log(

@@ -366,3 +366,17 @@ def test_what_another_process_changed_is_seen_within_the_time_said(
     assert ask().json["reason"] == "SPLIT"
     monkeypatch.setattr(flags, "_monotonic", lambda: now + FRESH_SECONDS + 0.1)
     assert ask().json["reason"] == "DISABLED"
+
+
+def test_pages_of_allowed_origins_may_evaluate_and_read_the_etag(client: KeyedClient, run: Draft) -> None:
+    run()
+    client.patch("/v1/project", json={"allowed_origins": ["https://shop.example.com"]})
+    page = {"Origin": "https://shop.example.com"}
+    asked = client.open(FLAGS, method="OPTIONS", headers=page)
+    assert asked.headers["Access-Control-Allow-Origin"] == "https://shop.example.com"
+    assert {"If-None-Match", "X-API-Key"} <= set(asked.headers["Access-Control-Allow-Headers"].split(", "))
+    answer = client.post(FLAGS, json={"context": {"targetingKey": "u1"}}, headers=page)
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example.com"
+    assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
+    elsewhere = client.post(FLAGS, json={"context": {}}, headers={"Origin": "https://other.example.com"})
+    assert "Access-Control-Allow-Origin" not in elsewhere.headers

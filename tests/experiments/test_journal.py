@@ -18,6 +18,8 @@ def test_the_log_says_who_looked_when_and_what_the_verdict_said_once_a_look(
     for _ in range(3):
         reader.get(f"{PATH}/results")
     client.get(f"{PATH}/results")
+    client.get(f"{PATH}/report?format=json")  # the same look
+    client.get(f"{PATH}/results?dimension=device")  # one slice more is one chance more to be misled
     clock.forward(days=1)
     reader.get(f"{PATH}/results")
     lines = client.get(f"{PATH}/log").json["data"]
@@ -29,13 +31,15 @@ def test_the_log_says_who_looked_when_and_what_the_verdict_said_once_a_look(
         ("changed", admin, "2026-11-01"),
         ("looked", read, "2026-11-02"),
         ("looked", admin, "2026-11-02"),
+        ("looked", admin, "2026-11-02"),
         ("looked", read, "2026-11-03"),
     ]
     assert lines[2]["detail"] == {"fields": ["allocation"], "allocation": 0.8}
     looked = lines[3]["detail"]
-    assert looked["as_of"] == "2026-11-02T00:00:00+00:00"
+    assert looked["as_of"] == "2026-11-02T00:00:00Z"
     assert looked["decision"] == "continue"
     assert looked["reasons"]
+    assert lines[5]["detail"]["dimension"] == "device"
     assert looked["units"] == {"control": 0, "treatment": 0}
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlmodel import col, select
 
@@ -55,6 +56,19 @@ def test_many_at_once_are_written_together_and_none_is_lost(stores: Stores, stic
         for n in range(200):
             pool.submit(stickiness.witness, 1, [seen(f"u{n // 2}")], LATER)
     assert len(stored(stores)) == 100
+
+
+def test_a_look_up_goes_by_the_primary_key(stores: Stores, stickiness: Stickiness) -> None:
+    stickiness.witness(1, [seen("u1")], LATER)
+    asked: list[str] = []
+    event.listen(stores.control.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    stickiness.look_up(1, ["u:u1", "a:a1"])
+    [statement] = [one for one in asked if "FROM assignment" in one]
+    with stores.control.engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (1, "u:u1", "a:a1")).fetchall()
+    assert [step[-1] for step in plan] == [
+        "SEARCH assignment USING INDEX sqlite_autoindex_assignment_1 (experiment_id=? AND unit=?)"
+    ]
 
 
 def test_strays_are_noticed_once_for_the_experiment(stores: Stores, stickiness: Stickiness) -> None:
