@@ -24,6 +24,7 @@ SKEWED = 20.0  # a posterior with a smaller parameter is not yet bell-shaped and
 FAR = 37.0  # logit beyond which a rate is 0 or 1 to a float
 REACH = 1e-15  # tail mass that is left out on each side
 STEPS = 40
+MOST_UNITS = 1e9  # beyond, a posterior is normal to all digits shown, and incomplete beta functions take seconds
 CLOSE = 1e-6  # a last step so small, in standard deviations, leaves an error of its square
 
 
@@ -83,20 +84,22 @@ def judge_by_belief(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:
         prior: What was believed before.
     """
     found = _normal(pairs, alpha, prior)
-    places = np.flatnonzero(pairs.counts > 0)
+    places = np.flatnonzero((pairs.counts > 0) & (np.maximum(pairs.n_a, pairs.n_b) <= MOST_UNITS))
     if not len(places):
         return found
     part, level = pairs.take(places.tolist()), alpha[places] / 2
     of = betas(part.total_a, part.n_a, part.total_b, part.n_b, prior)
     belief, (mean_a, mean_b), deviation = believe(of), _means(of), _deviation(of)
+    ends = np.sort([difference_quantile(of, at) for at in (level, 1 - level)], axis=0)
     ratios = [ratio_quantile(of, at) - 1 for at in (np.full(len(level), 0.5), level, 1 - level)]
-    lifts = Lifts(ratios[0], ratios[1], ratios[2], np.full(len(level), "credible", object))
+    ratio_ends = np.sort(ratios[1:], axis=0)
+    lifts = Lifts(ratios[0], ratio_ends[0], ratio_ends[1], np.full(len(level), "credible", object))
     exact = Judged(
         mean_b - mean_a,
         -special.ndtri(level),
         deviation,
-        difference_quantile(of, level),
-        difference_quantile(of, 1 - level),
+        ends[0],
+        ends[1],
         np.full(len(places), np.nan),
         lifts,
         ["beta_binomial"] * len(places),

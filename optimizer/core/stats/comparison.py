@@ -36,6 +36,7 @@ __all__ = [
     "compare_family",
     "planned_pair",
 ]
+LEAST_ALPHA = 1e-12  # of intervals: further out no approximation means anything, and ends leave the range of floats
 Adjustment = Callable[[Sequence[float]], list[float]]
 
 
@@ -98,13 +99,13 @@ def compare_cases(cases: Sequence[Case], baseline: str, adjust: Adjustment) -> l
     if not usable:
         return [part.comparisons for part in laid]
     pairs = join([part.pairs for part in usable])
-    alpha = np.full(len(pairs.n_a), design.alpha)
+    alpha = np.full(len(pairs.n_a), max(design.alpha, LEAST_ALPHA))
     judged = judge(pairs, alpha, design)
     adjusted = list[float]()
     if design.method != "bayesian":
         p_values = judged.p_value.tolist()
         adjusted = adjust(p_values)
-        alpha = np.array(interval_alphas(p_values, adjusted, design.alpha))
+        alpha = np.maximum(interval_alphas(p_values, adjusted, design.alpha), LEAST_ALPHA)
         if (alpha != design.alpha).any():
             judged = judge(pairs, alpha, design)
     plain = _judge_plain(usable, alpha, design)
@@ -157,7 +158,7 @@ def _planned(weights: Mapping[str, float], baseline: str, name: str, design: Des
     if design.planned_total is None:
         return DEFAULT_PLANNED_PAIR
     whole = sum(weights.values())
-    return design.planned_total * (weights[baseline] + weights[name]) / whole
+    return max(1.0, design.planned_total * (weights[baseline] + weights[name]) / whole)
 
 
 def _lay_out(case: Case, baseline: str) -> _Laid:

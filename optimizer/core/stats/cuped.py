@@ -1,9 +1,10 @@
 """Variance reduction by what was known before exposure (CUPED), for any number of covariates.
 
 A covariate that some units lack (newcomers have no history) is sent as two columns: the value with the mean in place
-of what is missing, and a 0/1 indicator of missing. One θ serves every arm: with one θ per arm the adjustment would be
-another estimator, and its arms would not be comparable. Adjusting never changes whom an effect is relative to: the
-base stays the unadjusted control mean.
+of what is missing, and a 0/1 indicator of missing. With the indicator beside it any constant does as well as the mean
+(the indicator's coefficient takes up the difference), so one scan suffices. One θ serves every arm: with one θ per
+arm the adjustment would be another estimator, and its arms would not be comparable. Adjusting never changes whom an
+effect is relative to: the base stays the unadjusted control mean.
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ def _planned(case: Case, a: int, b: int) -> float:
     if case.design.planned_total is None:
         return DEFAULT_PLANNED_PAIR
     weights = [case.weights.get(name, 1.0) for name in case.row.arms]
-    return case.design.planned_total * (weights[a] + weights[b]) / sum(weights)
+    return max(1.0, case.design.planned_total * (weights[a] + weights[b]) / sum(weights))
 
 
 def _place(case: Case, arm: str) -> int:

@@ -16,6 +16,7 @@ from scipy import special, stats
 from optimizer.core.stats.multiplicity import holm
 
 RED_BELOW = 0.001
+LEAST_SHARE = 1e-12  # so that an arm with next to no weight still has an expectation to divide by
 CONCENTRATION = 100.0  # weak enough that 200 against 400 is red, at little cost for large tests
 
 
@@ -77,7 +78,7 @@ def sample_ratio(units: Sequence[int], weights: Sequence[float]) -> SampleRatio:
         raise ValueError("weights must be finite, not negative and not all 0")
     open_arms = shares > 0
     stray = int(counts[~open_arms].sum())
-    shares = shares / shares.sum()
+    shares = np.where(open_arms, np.maximum(shares / shares.sum(), LEAST_SHARE), 0.0)
     observed, expected_shares = counts[open_arms], shares[open_arms]
     total = float(observed.sum())
     expected = tuple(float(total * share) for share in shares)

@@ -16,6 +16,8 @@ from optimizer.core.stats.figures import Figures
 from optimizer.core.stats.sequential import CONVERTERS, EXPECTED_CONVERSIONS
 
 MINIMUM_UNITS = 2
+ROUNDING = 1e-12
+SMALLEST = 1e-280
 MONITORED = ("sequential", "group_sequential")
 
 
@@ -69,9 +71,15 @@ def _constant(case: Case, found: Figures, a: int, b: int) -> Status | None:
     elif min(found.n[a], found.n[b]) < MINIMUM_UNITS:
         return Status("no_variance", "An arm has a single visitor; a variance needs two.")
     else:
-        # Beyond the rounding of sums of squares.
-        varies = any(found.variance[arm] > 1e-12 * (found.variance[arm] + found.mean[arm] ** 2) for arm in (a, b))
+        varies = any(
+            _varies(float(found.variance[arm]), float(found.mean[arm]), float(found.n[arm])) for arm in (a, b)
+        )
     return None if varies else Status("no_variance", "Nothing varies: every visitor has the same value.")
+
+
+def _varies(variance: float, mean: float, n: float) -> bool:
+    """Tell a variance from the rounding of sums of squares, and from what no float can divide by."""
+    return variance > ROUNDING * (variance + mean**2) and variance / n > SMALLEST
 
 
 def _unready(case: Case, found: Figures, a: int, b: int) -> Status | None:

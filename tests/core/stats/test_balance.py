@@ -11,7 +11,7 @@ from optimizer.core.stats.balance import asymmetry, covariate_balance
 from optimizer.core.stats.cross import CrossMoments
 
 
-@given(st.lists(st.tuples(st.integers(20, 900), st.integers(1_000, 9_000)), min_size=2, max_size=5))
+@given(st.lists(st.tuples(st.integers(60, 900), st.integers(1_000, 9_000)), min_size=2, max_size=5))
 def test_asymmetry_is_the_chi_square_test_of_a_table(arms: list[tuple[int, int]]) -> None:
     happened, units = zip(*arms, strict=True)
     found = asymmetry(happened, units, "merged into a user")

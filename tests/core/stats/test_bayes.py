@@ -97,3 +97,12 @@ def test_all_or_nothing_converted_still_has_a_posterior() -> None:
     assert 0 < found.lower[0] < found.upper[0] < 1
     with pytest.raises(ValueError, match="prior"):
         of(1, 2, 1, 2, Prior(0, 1))
+
+
+def test_counts_beyond_all_traffic_are_answered_by_the_normal_posterior() -> None:
+    huge = 2**53
+    pair = pair_of(Moments.of_conversions(huge, huge), Moments.of_conversions(huge, huge // 2), "proportion")
+    found = judge_by_belief(pair, np.array([0.05]), FLAT)
+    assert found.names == ["normal_posterior"]
+    assert found.chance_to_win[0] == 0.0
+    assert found.loss[0] == pytest.approx(0.5)

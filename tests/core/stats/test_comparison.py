@@ -79,19 +79,48 @@ def test_what_cannot_be_judged_has_a_status_and_no_verdict(arms: dict[str, Arm],
     assert not found.significant
 
 
+weights = st.sampled_from([0.0, 5e-324, 1e-9, 1.0, 1e9])
+sizes = st.one_of(st.integers(0, 300), st.sampled_from([10**6, 2**53]))
+designs = st.builds(
+    Design,
+    st.sampled_from(["fixed", "sequential", "group_sequential", "bayesian"]),
+    st.sampled_from([0.05, 5e-324, 1e-16, 0.9999999999999999]),
+    st.sampled_from([None, 1, 5_000, 2**53]),
+)
+
+
+def all_numbers(arms: dict[str, Arm], design: Design) -> bool:
+    return all(math.isfinite(x) for found in compare(arms, "0", design) for x in numbers(dataclasses.asdict(found)))
+
+
+@given(st.lists(st.tuples(sizes, st.floats(0, 1), weights), min_size=2, max_size=4), designs)
+def test_no_counts_make_a_number_that_is_not_one(drawn: list[tuple[int, float, float]], design: Design) -> None:
+    arms = {str(i): rate(n, min(n, round(n * share)), weight) for i, (n, share, weight) in enumerate(drawn)}
+    assert all_numbers(arms, design)
+
+
 @given(
     st.lists(
-        st.tuples(st.integers(0, 300), st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0])), min_size=2, max_size=4
+        st.tuples(
+            sizes,
+            st.sampled_from([0.0, 1e-300, 1e-12, -3.0, 1.0, 1e15]),
+            st.sampled_from([None, 0.0, 5e-324, 1e-300, 1.0, 1e30]),
+            weights,
+        ),
+        min_size=2,
+        max_size=3,
     ),
-    st.sampled_from(["fixed", "sequential"]),
-    st.sampled_from([None, 1, 5000]),
+    designs,
 )
-def test_no_input_makes_a_number_that_is_not_one(
-    drawn: list[tuple[int, float, float]], method: Any, planned: int | None
+def test_no_sums_make_a_number_that_is_not_one(
+    drawn: list[tuple[int, float, float | None, float]], design: Design
 ) -> None:
-    arms = {str(i): rate(n, round(n * share), weight) for i, (n, share, weight) in enumerate(drawn)}
-    for found in compare(arms, "0", Design(method, 0.05, planned)):
-        assert all(math.isfinite(number) for number in numbers(dataclasses.asdict(found)))
+    arms = {}
+    for place, (n, amount, spread, weight) in enumerate(drawn):
+        total = amount if n else 0.0
+        squares = None if spread is None else spread + (total * total / n if n else 0.0)
+        arms[str(place)] = Arm(Moments(n, total, squares), weight)
+    assert all_numbers(arms, dataclasses.replace(design, family="mean"))
 
 
 @pytest.mark.parametrize(

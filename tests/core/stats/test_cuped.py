@@ -73,6 +73,17 @@ def test_the_relative_base_is_the_unadjusted_control() -> None:
     assert answer.lifts.estimate[0] == pytest.approx(answer.estimate[0] / units["a"][:, 0].mean())
 
 
+def test_with_the_indicator_any_constant_does_for_the_mean() -> None:
+    measure = Measure("mean", "revenue", covariates=("before", "newcomer"))
+    units = shop(7)
+    by_mean = figures(CrossMoments.of_units(COLUMNS, units), measure)
+    for arm in units.values():
+        arm[:, 1] = np.where(arm[:, 2] == 1, 0.0, arm[:, 1])
+    by_zero = figures(CrossMoments.of_units(COLUMNS, units), measure)
+    assert by_zero.mean == pytest.approx(by_mean.mean)
+    assert by_zero.variance == pytest.approx(by_mean.variance)
+
+
 def test_a_constant_covariate_changes_nothing_and_says_so() -> None:
     units = shop(4)
     for arm in units.values():

@@ -12,7 +12,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special
 
+from optimizer.core.stats.comparison import Case, Design, compare_cases
+from optimizer.core.stats.cross import CrossMoments
+from optimizer.core.stats.exact import exact_p_value
+from optimizer.core.stats.figures import Measure
 from optimizer.core.stats.group_sequential import boundaries
+from optimizer.core.stats.moments import Moments
+from optimizer.core.stats.proportions import newcombe_interval
 from optimizer.core.stats.sequential import (
     CONVERTERS,
     EXPECTED_CONVERSIONS,
@@ -140,3 +146,49 @@ def test_a_posterior_that_is_read_at_every_look_has_no_error_rate_to_keep() -> N
     paths = rates(0.3, 0.5)
     chance = special.ndtr(paths.difference / np.sqrt(paths.unpooled))
     assert ever((chance > 0.975) | (chance < 0.025)) > 0.35
+
+
+COLUMNS = ("revenue", "visits", "bought", "before")
+MONITORED = {
+    "mean": Measure("mean", "revenue", converters="bought"),
+    "adjusted mean": Measure("mean", "revenue", covariates=("before",), converters="bought"),
+    "ratio": Measure("ratio", "revenue", "visits", converters="bought"),
+    "adjusted ratio": Measure("ratio", "revenue", "visits", covariates=("before",), converters="bought"),
+}
+
+
+def shop(rng: np.random.Generator, size: int) -> Floats:
+    taste = rng.gamma(2.0, 0.5, size)
+    visits, bought = 1 + rng.poisson(taste), rng.random(size) < np.minimum(0.2 * taste, 0.9)
+    amounts = rng.gamma(2.0, 10.0, (2, size)) * taste
+    return np.column_stack([bought * amounts[0], visits, bought, amounts[1]]).astype(float)
+
+
+def test_means_ratios_and_adjusted_figures_keep_their_error_when_theta_is_fitted_anew_at_every_look() -> None:
+    rng, design = np.random.default_rng(63), Design("sequential", 0.05, 4_000)
+    alarms = dict.fromkeys(MONITORED, 0)
+    for _ in range(300):
+        row, cases = CrossMoments.empty("ab", COLUMNS), []
+        for _ in range(10):  # looks at 800 to 8 000 units, twice the plan
+            row = row + CrossMoments.of_units(COLUMNS, {"a": shop(rng, 480), "b": shop(rng, 320)})
+            cases.append([Case(row, measure, design, {}) for measure in MONITORED.values()])
+        found = compare_cases([case for look in cases for case in look], "a", list)
+        for place, name in enumerate(MONITORED):
+            alarms[name] += any(one.significant for [one] in found[place :: len(MONITORED)])
+    for seen in alarms.values():
+        assert 0.003 <= seen / 300 <= 0.035
+
+
+@pytest.mark.parametrize(("sizes", "rate"), [((40, 40), 0.1), ((60, 30), 0.15), ((2_000, 1_500), 0.002)])
+def test_exact_tests_and_their_intervals_hold_what_they_say(sizes: tuple[int, int], rate: float) -> None:
+    rng = np.random.default_rng(64)
+    pairs = list(zip(*(rng.binomial(size, rate, 800).tolist() for size in sizes), strict=True))
+    p = {pair: exact_p_value(pair[0], sizes[0], pair[1], sizes[1])[0] for pair in set(pairs)}
+    assert 0.003 <= np.mean([p[pair] < 0.05 for pair in pairs]) <= 0.055
+    held = {
+        pair: newcombe_interval(
+            Moments.of_conversions(sizes[0], pair[0]), Moments.of_conversions(sizes[1], pair[1]), 0.05
+        )
+        for pair in set(pairs)
+    }
+    assert 0.94 <= np.mean([held[pair].lower <= 0 <= held[pair].upper for pair in pairs]) <= 0.995

@@ -30,17 +30,17 @@ def test_nothing_to_test_is_no_mismatch() -> None:
     assert sample_ratio((10, 0), (1, 0)).p_value == 1.0
 
 
-def test_the_sequential_test_keeps_its_promise_under_two_hundred_looks() -> None:
+def test_the_sequential_test_keeps_its_promise_under_a_hundred_looks() -> None:
     rng = np.random.default_rng(7)
     alarms = 0
     for _ in range(200):
-        steps = rng.binomial(100, 0.5, 200).cumsum()
-        sizes = np.arange(1, 201) * 100
+        steps = rng.binomial(200, 0.5, 100).cumsum()
+        sizes = np.arange(1, 101) * 200
         alarms += any(
             sample_ratio((int(a), int(n - a)), (1, 1)).sequential_p_value < 0.05
             for a, n in zip(steps, sizes, strict=True)
         )
-    assert alarms / 200 <= 0.05
+    assert 0.005 <= alarms / 200 <= 0.05
 
 
 def test_the_sequential_test_sees_gross_mismatch_in_small_tests() -> None:
