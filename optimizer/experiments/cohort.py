@@ -67,10 +67,14 @@ def count_exposed(store: EventStore, project_id: int, experiment: Experiment, *,
     """Count the units first exposed between the experiment's start and `until` (or its stop)."""
     seen = people(store, project_id, experiment, until=until)
     seconds = seen["first"].hour() * 3600 + seen["first"].minute() * 60 + seen["first"].second()
-    by_day = seen.group_by("variant", "mixed", day=seen["first"].date()).agg(
-        n=seen.count(), seconds=seconds.cast("int64").sum(), merged=seen.merged.cast("int64").sum()
+    by_day = seen.group_by("variant", "mixed", day=seen["first"].date(), nameless=(seen.unit == "").cast("int8")).agg(
+        n=seen.count(),
+        seconds=seconds.cast("int64").sum(),
+        merged=seen.merged.cast("int64").sum(),
+        exposures=seen.exposures.sum(),
     )
-    rows = by_day.to_pyarrow().to_pylist()
+    found = by_day.to_pyarrow().to_pylist()
+    rows = [row for row in found if not row["nameless"]]
     keys = tuple(variant["key"] for variant in experiment.variants)
     clean = [row for row in rows if not row["mixed"]]
     days: dict[dt.date, dict[str, Members]] = {
@@ -80,13 +84,11 @@ def count_exposed(store: EventStore, project_id: int, experiment: Experiment, *,
     for row in clean:
         if row["variant"] in keys:
             days[row["day"]][row["variant"]] = Members(row["n"], row["seconds"], row["merged"])
-    shown = _shown(store, project_id, experiment, until)
-    column = shown[UNIT_COLUMNS[experiment.unit]]
     return Exposed(
         days=days,
         mixed=sum(row["n"] for row in rows if row["mixed"]),
         unknown=sum(row["n"] for row in clean if row["variant"] not in keys),
-        unidentified=shown.filter(column.isnull() | (column == "")).count().to_pyarrow().as_py(),
+        unidentified=sum(row["exposures"] for row in found if row["nameless"]),
         keys=keys,
     )
 
@@ -95,22 +97,25 @@ def clean_people(store: EventStore, project_id: int, experiment: Experiment, *, 
     """Return the units that count: `unit`, `arm` (place of the variant in the design) and `first` exposure."""
     keys = [variant["key"] for variant in experiment.variants]
     seen = people(store, project_id, experiment, until=until)
-    seen = seen.filter(seen.mixed == 0, seen.variant.isin(keys))
+    seen = seen.filter(seen.unit != "", seen.mixed == 0, seen.variant.isin(keys))
     arm = ibis.cases(*[(seen.variant == key, place) for place, key in enumerate(keys)]).cast("int16")
     return seen.select("unit", "first", arm=arm)
 
 
 def people(store: EventStore, project_id: int, experiment: Experiment, *, until: dt.datetime) -> ir.Table:
-    """Return one row per exposed unit: `unit`, `variant`, whether `mixed`, whether `merged`, and `first` exposure."""
+    """Return one row per exposed unit: `unit`, `variant`, whether `mixed`, whether `merged`, and `first` exposure.
+
+    Exposures without the design's kind of id are together in the row whose unit is empty.
+    """
     shown = _shown(store, project_id, experiment, until)
-    shown = shown.mutate(unit=shown[UNIT_COLUMNS[experiment.unit]])
-    named = shown.filter(shown.unit.notnull(), shown.unit != "")
+    named = shown.mutate(unit=shown[UNIT_COLUMNS[experiment.unit]].fill_null(""))
     nameless = named.user_id.isnull() | (named.user_id == "")
     return named.group_by("unit").agg(
         variant=named.variant.min(),
         mixed=(named.variant.min() != named.variant.max()).cast("int8"),
         merged=(named.unit_id.startswith("u:") & nameless).cast("int8").max(),
         first=named.timestamp.min(),
+        exposures=named.count(),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import ibis
 import ibis.expr.types as ir
@@ -55,72 +55,128 @@ def sum_up(store: EventStore, project_id: int, experiment: Experiment, scan: Sca
         values = scan.split.rename(whose="unit")
         units = units.left_join(values, units.unit == values.whose)
         units = units.mutate(split=units.split.fill_null(""))
+    if len(scan.groups) == 1:  # cheaper than asking it of every sum
+        units = units.filter(units[f"in{scan.groups[0].place}"])
     units = _capped(units, scan.groups)
-    sums = {name: value for group in scan.groups for name, value in _sums(units, group)}
+    sums = {name: value for group in scan.groups for name, value in _sums(units, group, alone=len(scan.groups) == 1)}
     found = units.group_by("arm", key).agg(**sums).to_pyarrow().to_pylist()
     arms = [variant["key"] for variant in experiment.variants]
     return {group.place: _rows(found, key, group, arms) for group in scan.groups}
 
 
 def _per_unit(store: EventStore, project_id: int, experiment: Experiment, scan: Scan) -> ir.Table:
+    """Return one row a unit: `arm`, `day`, whether it is `in` each group, and every column of every group."""
+    people = _people(store, project_id, experiment, scan)
+    events = _matching(store, project_id, experiment, scan)
+    # Told apart in the join: what is outside every span is never grouped.
+    spans = [people.unit == events.who, events["at"] >= people.known_from, events["at"] <= people.until]
+    seen = people.left_join(events, spans)
+    place = {group.place: _span_of(seen, group) for group in scan.groups}
+    seen = seen.mutate(**{f"key{number}": key for number, key in place.items()}, early=seen["at"] < seen["first"])
+    base: dict[_Number, ir.Value] = {}
+    for group, column in _columns(scan.groups):
+        number = _Number.of(group, column)
+        base.setdefault(number, number.over(seen, _code(scan.groups, column.event)))
+    named = {number: f"number{place}" for place, number in enumerate(base)}
+    known = {"known": seen.count(where=seen.early)} if experiment.covariate_days else {}
+    numbers = {named[number]: value for number, value in base.items()}
+    units = seen.group_by("unit").agg(arm=seen.arm.min(), first=seen["first"].min(), **numbers, **known)
+    columns: dict[str, ir.Value] = {}
+    for group, column in _columns(scan.groups):
+        value = units[named[_Number.of(group, column)]]
+        columns[_at(group, column.name)] = (value.clip(upper=1) if column.kind == "proportion" else value).cast(
+            "float64"
+        )
+    for group in scan.groups:
+        columns[f"in{group.place}"] = _mature(units, group, scan)
+        if group.with_history:
+            columns[_at(group, KNOWN)] = units.known.clip(upper=1).cast("float64")
+    return units.select("unit", "arm", day=units["first"].date(), **columns)
+
+
+def _people(store: EventStore, project_id: int, experiment: Experiment, scan: Scan) -> ir.Table:
+    """Return the units that some group sums, with the ends of the spans in which their events count."""
     people = clean_people(store, project_id, experiment, until=scan.as_of)
-    earliest = min(scan.since.values())
-    people = people.filter(people["first"] >= _literal(_midnight(earliest)))
+    people = people.filter(people["first"] >= _literal(_midnight(min(scan.since.values()))))
     windows = [group.window_hours for group in scan.groups]
     if None not in windows:
         shortest = dt.timedelta(hours=min(window or 0.0 for window in windows))
         people = people.filter(people["first"] <= _literal(scan.as_of - shortest))
     end = min(scan.as_of, experiment.stopped_at) if experiment.stopped_at else scan.as_of
-    limits = {
+    ends = {
         f"end{group.place}": _literal(end)
         if group.window_hours is None
         else people["first"] + ibis.interval(seconds=round(group.window_hours * 3600))
         for group in scan.groups
     }
-    days = experiment.covariate_days
-    people = people.mutate(**limits, known_from=people["first"] - ibis.interval(days=days))
-    oldest = max(_midnight(earliest), experiment.started_at or scan.as_of) - dt.timedelta(days=days)
-    events = _matching(store, project_id, experiment, scan, oldest)
-    seen = people.left_join(events, people.unit == events.who)
-    before = (seen["at"] < seen["first"]) & (seen["at"] >= seen.known_from)
-    numbers: dict[str, ir.Value] = {}
-    for group in scan.groups:
-        after = (seen["at"] >= seen["first"]) & (seen["at"] <= seen[f"end{group.place}"])
-        for column in group.columns:
-            when = (before if column.before else after) & (seen.name == column.event)
-            if column.where:
-                when &= seen[_flag(column)]
-            numbers[_at(group, column.name)] = _number(seen, column, when)
-        if group.with_history:
-            numbers[_at(group, KNOWN)] = seen.count(where=before).clip(upper=1).cast("float64")
-    units = seen.group_by("unit").agg(arm=seen.arm.min(), first=seen["first"].min(), **numbers)
-    return units.mutate(day=units["first"].date(), **{f"in{g.place}": _mature(units, g, scan) for g in scan.groups})
+    people = people.mutate(**ends, known_from=people["first"] - ibis.interval(days=experiment.covariate_days))
+    return people.mutate(until=ibis.greatest(*(people[name] for name in ends)))
 
 
-def _matching(
-    store: EventStore, project_id: int, experiment: Experiment, scan: Scan, oldest: dt.datetime
-) -> ir.Table:
-    columns = [column for group in scan.groups for column in group.columns]
+def _matching(store: EventStore, project_id: int, experiment: Experiment, scan: Scan) -> ir.Table:
+    """Return the events that may count: whose, when, the code of its name, its value, and a flag per condition."""
+    oldest = max(_midnight(min(scan.since.values())), experiment.started_at or scan.as_of)
+    names = _names(scan.groups)
     events = store.events(project_id)
     events = events.filter(
-        events.name.isin(sorted({column.event for column in columns})),
-        events.timestamp >= _literal(oldest),
+        events.name.isin(names),
+        events.timestamp >= _literal(oldest - dt.timedelta(days=experiment.covariate_days)),
         events.timestamp <= _literal(scan.as_of),
     )
-    flags = {_flag(column): store.has_properties(events, column.where) for column in columns if column.where}
-    return events.select("name", "value", who=events[UNIT_COLUMNS[experiment.unit]], at=events.timestamp, **flags)
+    asked = [column for _, column in _columns(scan.groups) if column.where]
+    flags = {_flag(column): store.has_properties(events, column.where) for column in asked}
+    code = ibis.cases(*[(events.name == name, place) for place, name in enumerate(names)])
+    return events.select(
+        "value", who=events[UNIT_COLUMNS[experiment.unit]], at=events.timestamp, code=code.cast("int16"), **flags
+    )
+
+
+class _Number(NamedTuple):
+    """What is counted or added up once, however many columns are made of it."""
+
+    place: int
+    event: str
+    flag: str
+    of_value: bool
+    before: bool
+
+    @classmethod
+    def of(cls, group: Group, column: Column) -> _Number:
+        """Return what a column is made of; the time before the exposure is the same for every group."""
+        flag = _flag(column) if column.where else ""
+        return cls(0 if column.before else group.place, column.event, flag, column.kind == "sum", column.before)
+
+    def over(self, seen: ir.Table, code: int) -> ir.Value:
+        """Return it as an aggregate of a unit's events."""
+        when = seen[f"key{self.place}"] == (2 * code + self.before)
+        if self.flag:
+            when &= seen[self.flag]
+        return seen.value.sum(where=when).fill_null(0.0) if self.of_value else seen.count(where=when)
+
+
+def _span_of(seen: ir.Table, group: Group) -> ir.IntegerValue:
+    """Number each event by its name and its span: even in the group's window, odd before the exposure, else −1."""
+    inside = (seen["at"] >= seen["first"]) & (seen["at"] <= seen[f"end{group.place}"])
+    key = ibis.cases((inside, 2 * seen.code), (seen["at"] < seen["first"], 2 * seen.code + 1), else_=-1)
+    number: ir.IntegerValue = key.cast("int16")
+    return number
+
+
+def _names(groups: Sequence[Group]) -> list[str]:
+    return sorted({column.event for _, column in _columns(groups)})
+
+
+def _code(groups: Sequence[Group], event: str) -> int:
+    return _names(groups).index(event)
+
+
+def _columns(groups: Sequence[Group]) -> list[tuple[Group, Column]]:
+    return [(group, column) for group in groups for column in group.columns]
 
 
 def _flag(column: Column) -> str:
     wanted = sorted((name, type(value).__name__, str(value)) for name, value in column.where.items())
     return f"has {wanted}"
-
-
-def _number(seen: ir.Table, column: Column, when: ir.BooleanValue) -> ir.Value:
-    if column.kind == "sum":
-        return seen.value.sum(where=when).fill_null(0.0).cast("float64")
-    counted = seen.count(where=when)
-    return (counted.clip(upper=1) if column.kind == "proportion" else counted).cast("float64")
 
 
 def _mature(units: ir.Table, group: Group, scan: Scan) -> ir.BooleanValue:
@@ -133,8 +189,7 @@ def _mature(units: ir.Table, group: Group, scan: Scan) -> ir.BooleanValue:
 def _capped(units: ir.Table, groups: Sequence[Group]) -> ir.Table:
     limits: dict[str, ir.Value] = {}
     places: dict[str, ir.Value] = {}
-    each = [(group, column) for group in groups for column in group.columns]
-    for group, column in each:
+    for group, column in _columns(groups):
         name = _at(group, column.name)
         if column.cap and "value" in column.cap:
             limits[name] = units[name].clip(upper=column.cap["value"])
@@ -144,7 +199,7 @@ def _capped(units: ir.Table, groups: Sequence[Group]) -> ir.Table:
             places[f"place of {name}"] = ibis.row_number().over(order_by=order)
             places[f"count of {name}"] = units[f"in{group.place}"].cast("int64").sum().over()
     units = units.mutate(**limits, **places)
-    for group, column in each:
+    for group, column in _columns(groups):
         name = _at(group, column.name)
         if f"place of {name}" in places and column.cap:
             share = column.cap["percentile"] * (1 - 1e-12)  # so that rounding does not reach for one more
@@ -155,16 +210,17 @@ def _capped(units: ir.Table, groups: Sequence[Group]) -> ir.Table:
     return units
 
 
-def _sums(units: ir.Table, group: Group) -> Iterator[tuple[str, ir.Value]]:
+def _sums(units: ir.Table, group: Group, *, alone: bool) -> Iterator[tuple[str, ir.Value]]:
     inside = units[f"in{group.place}"]
+    where = None if alone else inside
     yield f"n{group.place}", inside.cast("int64").sum()
     for name, of in group.converters.items():
         yield _at(group, name), (inside & (units[_at(group, of)] > 0)).cast("int64").sum()
     single = [column.name for column in group.columns] + ([KNOWN] if group.with_history else [])
     for name in single:
-        yield _at(group, name), units[_at(group, name)].sum(where=inside)
+        yield _at(group, name), units[_at(group, name)].sum(where=where)
     for one, other in (*_squares(group), *group.pairs):
-        yield _pair(group, one, other), (units[_at(group, one)] * units[_at(group, other)]).sum(where=inside)
+        yield _pair(group, one, other), (units[_at(group, one)] * units[_at(group, other)]).sum(where=where)
 
 
 def _rows(found: Sequence[Mapping[str, Any]], key: str, group: Group, arms: Sequence[str]) -> Rows:
