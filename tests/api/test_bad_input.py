@@ -75,6 +75,7 @@ MEASURED = {
 VALID: dict[tuple[str, str], Any] = {
     ("POST", "/v1/events"): {"events": [EVENT]},
     ("POST", "/v1/events/validate"): {"events": [EVENT]},
+    ("POST", "/v1/events/recover"): {"name": "add_to_cart", "unit": "u1", "from": "2026-10-01T00:00:00Z"},
     ("POST", "/v1/exposures"): {"exposures": [{"experiment": "pdp", "variant": "a", "user_id": "u1"}]},
     ("POST", "/v1/counts"): {"system": "x", "counts": [COUNT]},
     ("POST", "/v1/batch"): {"batch": [CALL], "sentAt": "2026-11-01T10:00:00Z"},
