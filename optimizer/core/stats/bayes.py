@@ -89,7 +89,7 @@ def judge_by_belief(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:
         return found
     part, level = pairs.take(places.tolist()), alpha[places] / 2
     of = betas(part.total_a, part.n_a, part.total_b, part.n_b, prior)
-    belief, (mean_a, mean_b), deviation = believe(of), _means(of), _deviation(of)
+    belief, (mean_a, mean_b), deviation = believe(of), _means(of), np.sqrt(sum(_variances(of)))
     ends = np.sort([difference_quantile(of, at) for at in (level, 1 - level)], axis=0)
     ratios = [ratio_quantile(of, at) - 1 for at in (np.full(len(level), 0.5), level, 1 - level)]
     ratio_ends = np.sort(ratios[1:], axis=0)
@@ -142,25 +142,41 @@ def believe(of: Betas) -> Belief:
 def difference_quantile(of: Betas, level: Floats) -> Floats:
     """Return the quantile of p_b − p_a under the posterior."""
     mean_a, mean_b = _means(of)
-    return _quantile(of, level, mean_b - mean_a, _deviation(of), lambda rate, x: rate + x)
+    return _quantile(of, level, mean_b - mean_a, _variances(of), lambda rate, x: rate + x)
 
 
 def ratio_quantile(of: Betas, level: Floats) -> Floats:
     """Return the quantile of p_b/p_a under the posterior."""
     mean_a, mean_b = _means(of)
-    spread = np.sqrt(1 / of.yes_a + 1 / of.yes_b)
-    return np.exp(_quantile(of, level, np.log(mean_b / mean_a), spread, lambda rate, x: rate * np.exp(x)))
+    variances = (
+        special.polygamma(1, of.yes_a) - special.polygamma(1, of.yes_a + of.no_a),
+        special.polygamma(1, of.yes_b) - special.polygamma(1, of.yes_b + of.no_b),
+    )
+    return np.exp(_quantile(of, level, np.log(mean_b / mean_a), variances, lambda rate, x: rate * np.exp(x)))
 
 
 def _quantile(
-    of: Betas, level: Floats, centre: Floats, spread: Floats, moved: Callable[[Floats, Floats], Floats]
+    of: Betas,
+    level: Floats,
+    centre: Floats,
+    variances: tuple[Floats, Floats],
+    moved: Callable[[Floats, Floats], Floats],
 ) -> Floats:
-    """Solve P(p_b ≤ moved(p_a, x)) = level for x: secants on the probit scale, where it is all but a line."""
-    weight, wanted = _weights(of, of.yes_a, of.no_a), special.ndtri(level)
+    """Solve P(p_b ≤ moved(p_a, x)) = level for x: secants on the probit scale, where it is all but a line.
+
+    The sum runs over the points of the posterior that is sharper on the scale of the move, against which the other's
+    distribution is smooth. Where that is p_b's (`turned`), the same event reads p_a ≥ moved(p_b, −x). A secant that
+    does not halve what is missed is followed by a bisection.
+    """
+    spread, turned = np.sqrt(variances[0] + variances[1]), variances[1] < variances[0]
+    sharp = _weights(of, np.where(turned, of.yes_b, of.yes_a), np.where(turned, of.no_b, of.no_a))
+    yes, no = np.where(turned, of.yes_a, of.yes_b), np.where(turned, of.no_a, of.no_b)
+    sign, wanted = np.where(turned, -1.0, 1.0), special.ndtri(level)
 
     def probit(x: Floats) -> Floats:
-        reached = np.clip(moved(weight.rate, x[:, None]), 0.0, 1.0)
-        chance = (weight.mass * _below(of.yes_b, of.no_b, reached)).sum(1)
+        reached = np.clip(moved(sharp.rate, (sign * x)[:, None]), 0.0, 1.0)
+        below = (sharp.mass * _below(yes, no, reached)).sum(1)
+        chance = np.where(turned, 1 - below, below)
         answer: Floats = special.ndtri(np.clip(chance, 1e-300, 1 - 1e-16)) - wanted
         return answer
 
@@ -171,8 +187,9 @@ def _quantile(
         low, high = np.where(missed < 0, x, low), np.where(missed >= 0, x, high)
         rise = missed - missed_before
         secant = x - missed * (x - before) / np.where(rise == 0, 1.0, rise)
+        fast = (rise != 0) & (2 * np.abs(missed) < np.maximum(np.abs(missed_before), 1.0))
         before, missed_before = x, missed
-        x = np.where((secant > low) & (secant < high) & (rise != 0), secant, (low + high) / 2)
+        x = np.where((secant > low) & (secant < high) & fast, secant, (low + high) / 2)
         if (np.abs(x - before) < CLOSE * spread).all():
             break
         missed = probit(x)
@@ -216,10 +233,9 @@ def _means(of: Betas) -> tuple[Floats, Floats]:
     return of.yes_a / (of.yes_a + of.no_a), of.yes_b / (of.yes_b + of.no_b)
 
 
-def _deviation(of: Betas) -> Floats:
+def _variances(of: Betas) -> tuple[Floats, Floats]:
     a, b = of.yes_a + of.no_a, of.yes_b + of.no_b
-    found: Floats = np.sqrt(of.yes_a * of.no_a / (a**2 * (a + 1)) + of.yes_b * of.no_b / (b**2 * (b + 1)))
-    return found
+    return of.yes_a * of.no_a / (a**2 * (a + 1)), of.yes_b * of.no_b / (b**2 * (b + 1))
 
 
 def _normal(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:
@@ -233,7 +249,7 @@ def _normal(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:
     relation = Relation(mean, pairs.base, error**2, pairs.base_variance, weight * pairs.covariance)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = mean / error
-    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    density = np.exp(-0.5 * np.minimum(np.abs(z), FAR) ** 2) / np.sqrt(2 * np.pi)
     none, half = np.full(len(d), np.nan), critical * error
     loss: Floats = error * density - mean * special.ndtr(-z)
     baseline_loss: Floats = error * density + mean * special.ndtr(z)

@@ -43,7 +43,7 @@ def adjust(n: Floats, means: Floats, covariances: Floats) -> Adjusted:
     """Adjust the first column by the others.
 
     Args:
-        n: Units per arm, shape (arms,).
+        n: Units per arm, shape (arms,); an arm with 0 takes no part.
         means: The metric's mean and the covariates', shape (arms, 1 + covariates).
         covariances: Within-arm unbiased covariances in the same order, shape (arms, 1 + covariates, 1 + covariates).
             A ratio metric is linearised first (`figures`).
@@ -70,7 +70,7 @@ def adjust(n: Floats, means: Floats, covariances: Floats) -> Adjusted:
     explained = covariances[:, 0, 1:] @ theta
     own = covariances[:, 0, 0]
     variance = own + np.einsum("i,aij,j->a", theta, covariances[:, 1:, 1:], theta) - 2 * explained
-    if (freedom * variance).sum() <= 1e-9 * (freedom * own).sum():  # nothing is left to test by but rounding
+    if ((own > 0) & (variance <= 1e-9 * own)).any():  # nothing is left to test by but rounding
         detail = "The covariate explains all of the metric: is it really known before exposure?"
         return _unadjusted(means, covariances, "explains_all", detail)
     mean = means[:, 0] - (means[:, 1:] - centre) @ theta

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.cuped import adjust
@@ -90,15 +91,16 @@ def figures(row: CrossMoments, measure: Measure, *, adjusted: bool = True) -> Fi
     if measure.family == "proportion" and not (adjusted and measure.covariates):
         own = means[:, 0] * (1 - means[:, 0])
     else:
-        own = covariances[:, 0, 0]
+        own = np.maximum(covariances[:, 0, 0], 0.0)  # the rounding of sums of squares may go below
     mean, total = means[:, 0], row.totals[:, row.place(measure.value)]
     plain = Figures(row.n, total, mean, own, mean, own, own, converters)
     if not (adjusted and measure.covariates):
         return plain
-    if np.isnan(covariances[row.n > 0]).any():
+    there = (row.n > 0) & np.isfinite(means).all(1)  # an arm without units or denominator must not touch the others
+    if np.isnan(covariances[there]).any():
         detail = "The covariate's cross-products with the metric were not given."
         return _without(row, measure, "unknown_products", detail)
-    found = adjust(row.n, means, covariances)
+    found = adjust(np.where(there, row.n, 0.0), *(np.where(_like(there, x), x, 0.0) for x in (means, covariances)))
     if found.status:
         return _without(row, measure, found.status, found.detail)
     return Figures(row.n, total, found.mean, found.variance, mean, own, found.covariance, converters, adjusted=True)
@@ -121,6 +123,10 @@ def linearised(means: Floats, covariances: Floats) -> tuple[Floats, Floats]:
     weights[:, range(1, count), range(2, count + 1)] = 1.0
     moved = np.concatenate([ratio[:, None], means[:, 2:]], axis=1)
     return moved, weights @ covariances @ weights.transpose(0, 2, 1)
+
+
+def _like(there: NDArray[np.bool_], array: Floats) -> NDArray[np.bool_]:
+    return there.reshape(-1, *(1,) * (array.ndim - 1))
 
 
 def _without(row: CrossMoments, measure: Measure, status: str, detail: str) -> Figures:

@@ -18,6 +18,7 @@ from optimizer.core.stats.effects import Floats
 from optimizer.core.stats.pairs import Judged, Pairs, monitored_variance, normal_answer
 
 Spending = Literal["obrien_fleming", "pocock"]
+EQUAL = 1e-9  # boundaries closer than this are one
 WIDEST = 37.0  # beyond, a normal tail is no longer a number
 TAIL = 8.0  # the density beyond so many standard deviations adds nothing
 NODES = 3.2  # quadrature nodes per standard deviation of a step: the error is below 1e-9
@@ -121,10 +122,12 @@ def _table(fractions: tuple[float, ...], spending: Spending) -> tuple[Floats, Fl
     """Tabulate the last look's boundary against log error rates: splines between few, lines between many."""
     rates = 2 * special.ndtr(-np.linspace(0.0, 9.0, 46))
     bounds = boundaries(fractions, rates, spending)[-1]
-    if bounds[0] >= WIDEST:  # no information since the look before, so nothing can be shown
+    rising = np.concatenate([[True], np.diff(bounds) > EQUAL]) & (bounds < WIDEST - EQUAL)
+    bounds, logs = bounds[rising], np.log(rates[rising])
+    if len(bounds) <= 1:  # no information since the look before, or next to none: nothing can be shown
         return np.array([0.0]), np.array([0.0])
     fine = np.linspace(bounds[0], bounds[-1], 4_000)
-    return fine, interpolate.PchipInterpolator(bounds, np.log(rates))(fine)
+    return fine, interpolate.PchipInterpolator(bounds, logs)(fine)
 
 
 def _times(fractions: tuple[float, ...]) -> Floats:

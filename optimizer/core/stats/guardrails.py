@@ -28,6 +28,7 @@ from optimizer.core.stats.sequential import (
 from optimizer.core.stats.statuses import status_of
 
 HARM_ALPHA = 0.01
+HOPELESS = 1e3  # a size a million times the present one is no advice
 
 
 class Margin(NamedTuple):
@@ -204,6 +205,8 @@ def _missing(loss: _Loss, critical: float, margin: Margin) -> int:
     if loss.tolerated <= 0:
         return 0
     wanted = (critical + float(special.ndtri(margin.power))) * loss.error / loss.tolerated
+    if wanted > HOPELESS:
+        return 0
     return max(0, math.ceil(loss.n * (wanted**2 - 1)))
 
 

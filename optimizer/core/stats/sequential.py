@@ -26,6 +26,7 @@ from optimizer.core.stats.pairs import (
 
 DEFAULT_PLANNED_PAIR = 5_000.0
 EXPECTED_CONVERSIONS = 25  # gate for proportions: expected in the smaller arm
+FARTHEST = 1e150  # standard errors whose square is still a float
 CONVERTERS = 100  # gate for sums: units with a value, in the smaller arm
 
 
@@ -76,7 +77,9 @@ def critical_values(n: Floats, alpha: Floats, rho2: Floats) -> Floats:
 def p_values(standardised: Floats, n: Floats, rho2: Floats) -> Floats:
     """Return anytime-valid two-sided p-values of effects of `standardised` standard errors."""
     nr = n * rho2
-    return np.exp(-np.maximum(nr * standardised**2 / (2 * (nr + 1)) - 0.5 * np.log1p(nr), 0.0))
+    square = np.minimum(np.abs(standardised), FARTHEST) ** 2
+    found: Floats = np.exp(-np.maximum(nr * square / (2 * (nr + 1)) - 0.5 * np.log1p(nr), 0.0))
+    return found
 
 
 def critical_value(n: float, alpha: float, rho2: float) -> float:
@@ -100,7 +103,7 @@ def one_sided_p_value(standardised: float, n: float, rho2: float) -> float:
     if standardised <= 0:
         return 1.0
     nr = n * rho2
-    exponent = nr * standardised**2 / (2 * (nr + 1))
+    exponent = nr * min(standardised, FARTHEST) ** 2 / (2 * (nr + 1))
     log_p = 0.5 * math.log1p(nr) - math.log(2) - (exponent + math.log(-math.expm1(-exponent)))
     return min(1.0, math.exp(min(0.0, log_p)))
 

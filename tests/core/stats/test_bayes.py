@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
@@ -48,17 +48,18 @@ def test_the_chance_to_win_agrees_with_scipys_quadrature(drawn: tuple[int, int, 
 
 
 @given(counts, st.floats(0.001, 0.999))
+@example((1, 1, 0, 400), 0.3)  # one posterior far sharper than the other
+@example((400, 0, 12, 5), 0.5)  # sharp as a rate, wide as a logit
+@example((3, 0, 0, 12), 0.001)  # the end of the scale
 @settings(max_examples=20)
 def test_quantiles_hold_the_share_they_say(drawn: tuple[int, int, int, int], level: float) -> None:
     yes_a, no_a, yes_b, no_b = drawn
     posterior = of(yes_a, yes_a + no_a, yes_b, yes_b + no_b)
     a, b = (stats.beta(float(yes[0]), float(no[0])) for yes, no in (posterior[:2], posterior[2:]))
-    x = float(difference_quantile(posterior, np.array([level]))[0])
-    nodes, weights = np.polynomial.legendre.leggauss(400)
-    rate = a.ppf((nodes + 1) / 2)
-    assert (weights / 2 * b.cdf(rate + x)).sum() == pytest.approx(level, abs=1e-3)
-    r = float(ratio_quantile(posterior, np.array([level]))[0])
-    assert (weights / 2 * b.cdf(rate * r)).sum() == pytest.approx(level, abs=1e-3)
+    x, r = (float(solve(posterior, np.array([level]))[0]) for solve in (difference_quantile, ratio_quantile))
+    rate = a.ppf((np.arange(50_000) + 0.5) / 50_000)
+    assert b.cdf(rate + x).mean() == pytest.approx(level, abs=3e-4)
+    assert b.cdf(rate * r).mean() == pytest.approx(level, abs=3e-4)
 
 
 def test_losses_and_intervals_agree_with_draws() -> None:

@@ -144,3 +144,28 @@ def test_small_cells_have_a_relative_interval_that_agrees_with_the_absolute_one(
             assert (found.absolute_interval[side] > 0) == (found.relative_interval[side] > 0)
         assert found.method is not None
         assert found.method.endswith("+newcombe, score")
+
+
+def test_an_empty_arm_leaves_the_others_as_they_are() -> None:
+    row, measure = shop(), Measure("ratio", "revenue", "visits", covariates=("before",))
+    wider = CrossMoments(
+        ("a", "b", "c"),
+        row.columns,
+        np.append(row.n, 0),
+        np.concatenate([row.totals, np.zeros((1, 4))]),
+        np.concatenate([row.products, np.zeros((1, 4, 4))]),
+    )
+    found, empty = compare_cases([case(wider, measure)], "a", holm)[0]
+    [[alone]] = compare_cases([case(row, measure)], "a", holm)
+    assert empty.status == "empty"
+    assert (found.absolute, found.p_value, found.unadjusted) == (alone.absolute, alone.p_value, alone.unadjusted)
+
+
+def test_an_arm_of_one_value_may_be_compared_with_one_that_varies() -> None:
+    rng = np.random.default_rng(3)
+    units = {"a": np.full((3_000, 1), 19.99), "b": rng.normal(20.5, 4, (3_000, 1))}
+    for method in ("fixed", "sequential", "bayesian"):
+        row = CrossMoments.of_units(["price"], units)
+        [[found]] = compare_cases([case(row, Measure("mean", "price"), method)], "a", holm)
+        assert found.significant
+        assert found.standard_error == pytest.approx(4 / 3_000**0.5, rel=0.05)

@@ -81,3 +81,10 @@ def test_looks_that_go_back_are_refused() -> None:
         boundaries((0.5, 0.4), np.array([0.05]), "pocock")
     with pytest.raises(ValueError, match="fractions"):
         boundaries((), np.array([0.05]), "pocock")
+
+
+def test_a_look_with_next_to_no_information_shows_nothing() -> None:
+    pair = pair_of(Moments.of_conversions(4_000, 400), Moments.of_conversions(4_000, 520), "proportion")
+    found = judge_group_sequentially(pair, np.array([0.05]), (0.002,), "obrien_fleming")
+    assert found.p_value[0] == 1.0
+    assert found.lower[0] < 0 < found.upper[0]
