@@ -29,7 +29,6 @@ import pyarrow as pa
 import requests
 
 from optimizer.cli._processes import running
-from optimizer.storage.events import EVENT_SCHEMA
 
 KEY = "benchmark-bootstrap-key"
 CLIENTS = 4
@@ -131,12 +130,20 @@ def over_http(url: str, size: int, seconds: float, rate: float = 0.0) -> tuple[f
     return sum(count for count, _ in found) / seconds, latencies[int(0.99 * (len(latencies) - 1))]
 
 
-def directly(folder: Path, size: int, seconds: float) -> float:
-    """Return events a second when prepared Arrow batches are appended to DuckDB, one commit each."""
+def stored_rows(folder: Path, size: int) -> pa.Table:
+    """Return what the service stores for one request, as the Arrow batch it appends."""
+    data = folder / f"rows-{size}"
+    options = ("--data-dir", str(data))
+    with running("serve", "/readyz", folder / "log", *options, OPTIMIZER_BOOTSTRAP_KEY=KEY) as url:
+        fill(f"{url}/v1/events", size, at_once=size)
+    with duckdb.connect(str(data / "events.duckdb"), read_only=True) as connection:
+        return connection.table("events").to_arrow_table().combine_chunks()
+
+
+def directly(folder: Path, rows: pa.Table, seconds: float) -> float:
+    """Return events a second when such a batch is appended to DuckDB again and again, one commit each."""
+    size = rows.num_rows
     connection = duckdb.connect(str(folder / f"direct-{size}.duckdb"))
-    rows = pa.Table.from_pylist(
-        [{"event_id": str(n), "name": "add_to_cart"} for n in range(size)], schema=EVENT_SCHEMA
-    )
     connection.register("rows", rows)
     connection.execute("CREATE TABLE events AS SELECT * FROM rows LIMIT 0")
     count, end = 0, time.monotonic() + seconds
@@ -147,14 +154,14 @@ def directly(folder: Path, size: int, seconds: float) -> float:
     return count / seconds
 
 
-def fill(url: str, wanted: int) -> None:
+def fill(url: str, wanted: int, at_once: int = FILL) -> None:
     """Store so many events first."""
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {KEY}"
-    for first in range(0, wanted, FILL):
-        session.post(url, data=body(FILL), timeout=120).raise_for_status()
+    for first in range(0, wanted, at_once):
+        session.post(url, data=body(at_once), timeout=120).raise_for_status()
         if sys.stderr.isatty():
-            print(f"\r{first + FILL:,} of {wanted:,} events stored before", end="", file=sys.stderr)
+            print(f"\r{first + at_once:,} of {wanted:,} events stored before", end="", file=sys.stderr)
 
 
 def main() -> None:
@@ -171,6 +178,7 @@ def main() -> None:
         plain = subprocess.Popen(
             [sys.executable, "-c", PLAIN, made], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
+        batches = {size: stored_rows(folder, size) for size in SIZES}
         port = int(plain.stdout.readline()) if plain.stdout else 0
         plain_url = f"http://127.0.0.1:{port}/v1/events"
         options = ("--data-dir", str(folder / "data"))
@@ -179,7 +187,7 @@ def main() -> None:
             for size in SIZES:
                 ours, _ = over_http(f"{url}/v1/events", size, given.seconds)
                 paced, slowest = over_http(f"{url}/v1/events", size, given.seconds, LOAD * ours)
-                limit = directly(folder, size, given.seconds / 2)
+                limit = directly(folder, batches[size], given.seconds / 2)
                 first, _ = over_http(plain_url, size, given.seconds / 2)
                 print(
                     f"{size:>5} a request: {ours:>9,.0f} events/s | {ours / limit:.0%} of (a) {limit:,.0f}/s | "

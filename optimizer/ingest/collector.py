@@ -26,6 +26,7 @@ from optimizer.catalog.definitions import record_seen
 from optimizer.errors import BusyError, OptimizerError, UnknownOutcomeError
 from optimizer.ingest import match_data
 from optimizer.ingest.dedup import Deduplicator
+from optimizer.ingest.floor import Floor
 from optimizer.ingest.prepare import Prepared
 from optimizer.ingest.rows import Row
 from optimizer.storage.events import ID_COLUMN, SCHEMAS, WRITERS
@@ -68,6 +69,9 @@ class Collector:
         stores: Where rows go.
         queue_rows: Rows that may wait for the disk.
         timeout_seconds: How long a request waits for its commit.
+
+    Attributes:
+        floor: Where whoever prepares rows for it takes turns with the writer.
     """
 
     def __init__(self, stores: Stores, *, queue_rows: int = 50_000, timeout_seconds: float = 30.0) -> None:
@@ -83,6 +87,7 @@ class Collector:
         self._waiting_rows = 0
         self._condition = threading.Condition()
         self._closing = False
+        self.floor = Floor()
         self._writer = threading.Thread(target=self._run, name="event-writer", daemon=True)
         self._writer.start()
 
@@ -196,13 +201,19 @@ class Collector:
     def _commit(self, group: list[_Submission]) -> list[Receipt]:
         if self._uncertain:
             self._make_certain()
-        verdicts = {
-            name: dedup.judge([row.identified for submission in group for row in _rows(submission, name)])
-            for name, dedup in self._dedup.items()
+        incoming = {
+            name: [row.identified for submission in group for row in _rows(submission, name)] for name in self._dedup
         }
-        fresh, receipts = _sorted_out(group, verdicts)
+        with self.floor.writer():
+            suspects = {name: dedup.suspects(incoming[name]) for name, dedup in self._dedup.items()}
+        stored = {name: dedup.stored(suspects[name]) for name, dedup in self._dedup.items()}
+        with self.floor.writer():
+            verdicts = {name: dedup.judge(incoming[name], stored[name]) for name, dedup in self._dedup.items()}
+            fresh, receipts = _sorted_out(group, verdicts)
+            batches = {
+                name: self._numbered(name, [row.values for row in rows]) for name, rows in fresh.items() if rows
+            }
         self._write_control(group, fresh["events"])
-        batches = {name: self._numbered(name, [row.values for row in rows]) for name, rows in fresh.items() if rows}
         counts = _last_of_each_key([values for submission in group for values in submission.counts])
         if counts:
             batches["counts"] = self._numbered("counts", counts)

