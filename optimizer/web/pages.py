@@ -8,7 +8,7 @@ from importlib.metadata import version
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from optimizer.experiments import wording
+from optimizer import wording
 from optimizer.experiments.answers import ComparisonAnswer, MetricAnswer
 from optimizer.experiments.report import Report
 from optimizer.web.drawing import Spec, render

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optimizer.experiments import wording
+from optimizer import wording
 from optimizer.experiments.plan_shapes import PlannedMetric, PlannedTest
 from optimizer.web.charts import Axis, Line, beside, diagram
 from optimizer.web.drawing import Spec
