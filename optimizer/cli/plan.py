@@ -19,6 +19,9 @@ PICTURES = {".png": "png", ".svg": "svg"}
 @click.argument("goal")
 @click.option("--proxy", "proxies", multiple=True, help="A micro conversion to compare; repeat for more.")
 @click.option("--guardrail", "guardrails", multiple=True, help="NAME=MARGIN, the relative loss that is tolerated.")
+@click.option(
+    "--less-is-better", "decreasing", multiple=True, help="A guardrail whose loss is an increase, such as refunds."
+)
 @click.option("--baseline", "baselines", multiple=True, help="NAME=RATE (or mean); measured when omitted.")
 @click.option("--std", "deviations", multiple=True, help="NAME=STANDARD DEVIATION of one unit, for a mean.")
 @click.option("--window-hours", "windows", multiple=True, help="NAME=HOURS until a unit's value is final.")
@@ -46,6 +49,7 @@ PICTURES = {".png": "png", ".svg": "svg"}
     show_default=True,
     help="What to print.",
 )
+@click.option("--curves", is_flag=True, help="Also show what other effects, other weeks and other sizes give.")
 @click.option("--chart", type=click.Path(path_type=Path, dir_okay=False), help="Also draw the plan: .png or .svg.")
 def command(  # noqa: PLR0917 - click hands over the declared options
     goal: str,
@@ -55,6 +59,7 @@ def command(  # noqa: PLR0917 - click hands over the declared options
     project: str,
     form: Literal["table", "json"],
     chart: Path | None,
+    curves: bool,
     **typed: Any,  # noqa: ANN401 - the options that make up the question
 ) -> None:
     r"""Plan a test on GOAL: visitors and time, with micro conversions and guardrails beside it.
@@ -67,8 +72,8 @@ def command(  # noqa: PLR0917 - click hands over the declared options
       optimizer plan purchase --baseline purchase=0.02 --daily-visitors 1500
       optimizer plan purchase --proxy cart --baseline purchase=0.02 --baseline cart=0.3 --method sequential
       optimizer plan revenue --baseline revenue=4.1 --std revenue=31 --weight 3 --weight 1
-      optimizer plan purchase --proxy add_to_cart --guardrail refund=0.05 --url http://127.0.0.1:8000 --key opt_…
-      optimizer plan purchase --data-dir ./optimizer-data --chart plan.png
+      optimizer plan purchase --guardrail refund=0.05 --less-is-better refund --url http://127.0.0.1:8000 --key opt_…
+      optimizer plan purchase --data-dir ./optimizer-data --chart plan.png --curves
     """
     from optimizer.cli._shown import show_plan  # noqa: PLC0415 - imported only when the command runs
     from optimizer.client import Client, Plan  # noqa: PLC0415 - same
@@ -88,7 +93,7 @@ def command(  # noqa: PLR0917 - click hands over the declared options
     if form == "json":
         click.echo(planned.model_dump_json(indent=1))
     else:
-        show_plan(Console(highlight=False), Plan.model_validate(planned.model_dump(mode="json")))
+        show_plan(Console(highlight=False), Plan.model_validate(planned.model_dump(mode="json")), curves=curves)
     if chart and picture:
         chart.write_bytes(presenter.plan_picture(planned, "png" if picture == "png" else "svg"))
         click.echo(f"Wrote {chart}.", err=True)
@@ -122,7 +127,14 @@ def _planned(asked: Any, data_dir: Path | None, project: str) -> Any:  # noqa: A
 def _fields(goal: str, typed: dict[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {"goal": goal, "proxies": list(typed.pop("proxies"))}
     rails = pairs(typed.pop("guardrails"), "--guardrail")
-    fields["guardrails"] = [{"metric": name, "margin_relative": margin} for name, margin in rails.items()]
+    decreasing = typed.pop("decreasing")
+    unknown = [name for name in decreasing if name not in rails]
+    if unknown:
+        raise click.UsageError(f"--less-is-better names a --guardrail, and {unknown[0]!r} is none.")
+    fields["guardrails"] = [
+        {"metric": name, "margin_relative": margin, **({"direction": "decrease"} if name in decreasing else {})}
+        for name, margin in rails.items()
+    ]
     named = {
         "baselines": pairs(typed.pop("baselines"), "--baseline"),
         "standard_deviations": pairs(typed.pop("deviations"), "--std"),
@@ -130,6 +142,4 @@ def _fields(goal: str, typed: dict[str, Any]) -> dict[str, Any]:
         "weights": list(typed.pop("weights")),
         "accepted_loss_relative": typed.pop("accepted_loss"),
     }
-    if named["weights"] and typed["variants"] is None:
-        typed["variants"] = len(named["weights"])
     return fields | {name: value for name, value in {**named, **typed}.items() if value not in (None, {}, [])}

@@ -4,7 +4,7 @@ It brings along nothing of the service but its errors: `pip install` of this pac
 """
 
 from optimizer.client.connection import Client
-from optimizer.client.plans import Plan
+from optimizer.client.plans import Plan, PlannedMetric
 from optimizer.client.results import Experiment, Result
 
-__all__ = ["Client", "Experiment", "Plan", "Result"]
+__all__ = ["Client", "Experiment", "Plan", "PlannedMetric", "Result"]

@@ -37,6 +37,7 @@ ERRORS: Mapping[int, type[OptimizerError]] = {
     429: BusyError,
     503: BusyError,
 }
+LONGEST_WAIT_SECONDS = 60  # however long a busy service asks to wait
 Json = dict[str, Any]
 ReportForm = Literal["html", "png", "svg", "csv", "json"]
 
@@ -69,9 +70,12 @@ class Client:
         self._url, self._timeout = found_url.rstrip("/"), timeout_seconds
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {found_key}"
-        # Nothing that is asked here changes anything, so a POST may be repeated as well.
+        # Nothing that is asked here changes anything, so a POST may be repeated as well; but what was too slow once
+        # is only made slower by asking again.
         patient = Retry(
             total=retries,
+            read=False,
+            retry_after_max=LONGEST_WAIT_SECONDS,
             backoff_factor=0.3,
             status_forcelist=[429, 503],
             allowed_methods=None,

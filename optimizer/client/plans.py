@@ -28,6 +28,37 @@ class ProxyNote(Shape):
     warning: str
 
 
+class AcceptedLoss(Shape):
+    """What a Bayesian plan waits for."""
+
+    relative: float
+    absolute: float
+    chance: float
+
+
+class PowerPoint(Shape):
+    """The chance to see the effect at another size."""
+
+    visitors: int
+    power: float
+
+
+class Detectable(Shape):
+    """What could be seen if the test ended after some days."""
+
+    days: int
+    visitors: int
+    relative_mde: float | None
+
+
+class CurvePoint(Shape):
+    """The goal's cost at another effect size."""
+
+    relative_mde: float
+    visitors_per_variant: int
+    days: int | None
+
+
 class PlannedMetric(Shape):
     """What one metric costs."""
 
@@ -44,6 +75,9 @@ class PlannedMetric(Shape):
     speedup: float
     proxy: ProxyNote | None
     sequential: Monitored | None
+    bayesian: AcceptedLoss | None
+    power_curve: list[PowerPoint]
+    detectable: list[Detectable]
 
 
 class Recommended(Shape):
@@ -65,6 +99,7 @@ class Plan(Shape):
     daily_visitors: float | None
     metrics: list[PlannedMetric]
     recommended: Recommended
+    curve: list[CurvePoint]
     assumptions: list[str]
 
     def rows(self) -> list[dict[str, Cell]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Method = Literal["fixed", "sequential", "group_sequential", "bayesian"]
 Role = Literal["goal", "proxy", "guardrail"]
@@ -48,7 +48,9 @@ class PlanRequest(BaseModel):
         description="fixed: one look at the end; sequential: may be read at any time; group_sequential: `looks` "
         "planned ones; bayesian: until the expected loss is accepted, without an error guarantee.",
     )
-    variants: int = Field(2, ge=2, le=MAXIMUM_VARIANTS, description="Arms, the control included.")
+    variants: int = Field(
+        2, ge=2, le=MAXIMUM_VARIANTS, description="Arms, the control included; one per weight when omitted."
+    )
     weights: list[Positive] | None = Field(
         None, min_length=2, max_length=MAXIMUM_VARIANTS, description="Per arm, the control first; equal when omitted."
     )
@@ -75,6 +77,12 @@ class PlanRequest(BaseModel):
     daily_visitors: float | None = Field(
         None, gt=0, le=1e12, allow_inf_nan=False, description="New eligible visitors a day; measured when omitted."
     )
+
+    @model_validator(mode="after")
+    def _count_the_weights(self) -> Self:
+        if self.weights is not None and "variants" not in self.model_fields_set:
+            self.variants = len(self.weights)
+        return self
 
 
 class ProxyNote(BaseModel):
@@ -136,7 +144,7 @@ class PlannedMetric(BaseModel):
     baseline: float
     standard_deviation: float = Field(description="Of one unit.")
     basis: Literal["given", "measured"] = Field(description="Where the baseline comes from.")
-    relative_mde: float = Field(description="Of a guardrail its margin, as a loss.")
+    relative_mde: float = Field(description="Of a guardrail its margin, with the sign of a loss.")
     power: float = Field(description="That this metric is planned with.")
     visitors_per_variant: int = Field(
         description="At this metric's own relative_mde; with unequal weights the mean of `arms`."

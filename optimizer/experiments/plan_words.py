@@ -45,17 +45,20 @@ def assumptions(
 ) -> list[str]:
     """List what a plan takes for granted."""
     arms = "equal arms" if request.weights is None else "arms by weight"
+    test = f"Two-sided test at α = {request.alpha:g}, power {request.power:g}"
+    if request.method == "bayesian":
+        test = f"A chance of {request.power:g} that a choice can be made when the effect is there"
     lines = [
-        f"Two-sided test at α = {request.alpha:g}, power {request.power:g}, unpooled variance, {arms}.",
+        f"{test}, unpooled variance, {arms}.",
         METHODS[request.method].format(looks=request.looks, spending=_spoken(request.spending), loss=loss),
         f"The effect to find is {request.relative_mde:+.1%} of each metric's own baseline.",
     ]
-    if request.variants > 2:  # noqa: PLR2004 - more than one comparison with the control
+    if request.variants > 2 and request.method != "bayesian":  # noqa: PLR2004 - several comparisons with the control
         lines.append(f"α is shared by {request.variants - 1} comparisons with the control (Bonferroni).")
     if request.guardrails:
         lines.append(
-            f"All must hold together, so each of {len(request.guardrails)} guardrail(s) and the primary metric has "
-            f"power {power:.4g} = 1 − β/(G + 1); a guardrail is taken to lose nothing."
+            f"All must hold together, so the primary metric and every guardrail ({len(request.guardrails)} of them) "
+            f"have power {power:.4g} = 1 − β/(G + 1); a guardrail is taken to lose nothing."
         )
     measured = [subject.name for subject in subjects if not subject.given]
     if measured:
@@ -82,6 +85,8 @@ def _choice(goal: PlannedMetric, proxies: Sequence[PlannedMetric], variants: int
     usable = [metric for metric in proxies if sized[metric.metric] is not None]
     best = min(usable, key=lambda metric: sized[metric.metric] or 0, default=None)
     needed = sized[best.metric] if best is not None else None
+    if not proxies:
+        return goal, f"{goal.metric} is planned on itself: no proxy was asked for."
     if best is None or needed is None or needed >= goal.visitors:
         return goal, f"No proxy is faster than {goal.metric} itself."
     if goal.days is not None and goal.days <= PATIENCE_DAYS:

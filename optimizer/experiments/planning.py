@@ -130,7 +130,7 @@ def _metric(planner: _Planner, subject: Subject, goal: Subject, goal_visitors: f
         baseline=measure.mean,
         standard_deviation=math.sqrt(measure.variance),
         basis="given" if subject.given else "measured",
-        relative_mde=planner.request.relative_mde if subject.margin is None else -subject.margin,
+        relative_mde=_effect(planner, subject),
         power=round(planner.power, 6),
         visitors_per_variant=math.ceil(visitors / len(arms)),
         arms=arms,
@@ -144,6 +144,12 @@ def _metric(planner: _Planner, subject: Subject, goal: Subject, goal_visitors: f
         power_curve=[PowerPoint(visitors=size, power=round(power, 4)) for size, power in curve],
         detectable=_detectable(planner, subject),
     )
+
+
+def _effect(planner: _Planner, subject: Subject) -> float:
+    if subject.margin is None:
+        return planner.request.relative_mde
+    return subject.margin if subject.less_is_better else -subject.margin
 
 
 def _days(planner: _Planner, visitors: float, subject: Subject) -> int | None:

@@ -38,6 +38,27 @@ def test_every_flag_reaches_the_plan() -> None:
     assert json.loads(done.output)["metrics"][0]["bayesian"]["relative"] == 0.01
 
 
+def test_curves_on_request() -> None:
+    shown = run("plan", "purchase", *GIVEN, "--daily-visitors", "1500", "--curves").output
+    assert shown.index("What other effects cost") < shown.index("Smallest effect seen after")
+    assert "Power at other sizes" in shown
+    assert "Power at other sizes" not in run("plan", "purchase", *GIVEN).output
+
+
+def test_a_guardrail_may_break_upwards() -> None:
+    rail = ["--guardrail", "refund=0.1", "--baseline", "refund=0.2", "--less-is-better", "refund"]
+    done = run("plan", "purchase", *GIVEN, *rail, "--format", "json")
+    assert json.loads(done.output)["metrics"][-1]["relative_mde"] == 0.1
+    wrong = run("plan", "purchase", *GIVEN, "--less-is-better", "cart")
+    assert (wrong.exit_code, "names a --guardrail" in wrong.output) == (2, True)
+
+
+def test_a_bayesian_plan_shows_the_loss_it_waits_for() -> None:
+    shown = run("plan", "purchase", *GIVEN, "--method", "bayesian").output
+    assert "until loss below" in shown
+    assert "α = 0.05" not in shown
+
+
 def test_a_monitored_plan_shows_when_it_stops() -> None:
     shown = run("plan", "purchase", *GIVEN, "--method", "sequential").output
     assert "expected to stop at" in shown

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -107,9 +108,11 @@ class Odd(BaseHTTPRequestHandler):
 
     script: ClassVar[list[tuple[int, dict[str, str], str]]] = []
     asked: ClassVar[list[str]] = []
+    delay_seconds: ClassVar[float] = 0.0
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
+        time.sleep(self.delay_seconds)
         done: tuple[int, dict[str, str], str] = (200, {}, json.dumps({"data": [], "next_cursor": None}))
         status, headers, body = self.script.pop(0) if self.script else done
         self.send_response(status)
@@ -146,6 +149,16 @@ def test_a_busy_service_is_asked_again_when_it_says_so(odd: Callable[..., Client
     with client, pytest.raises(BusyError, match=r"Draining\. \(HTTP 503\)"):
         client.experiments()
     Odd.script.clear()
+
+
+def test_what_was_too_slow_is_not_asked_again(odd: Callable[..., Client]) -> None:
+    client = odd()
+    Odd.delay_seconds = 0.5
+    slow = Client(client._url, "key", timeout_seconds=0.1)
+    with slow, pytest.raises(BusyError, match="did not answer within"):
+        slow.experiments()
+    Odd.delay_seconds = 0.0
+    assert len(Odd.asked) == 1
 
 
 def test_what_is_not_ours_is_said_plainly(odd: Callable[..., Client]) -> None:

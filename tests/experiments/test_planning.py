@@ -143,6 +143,13 @@ def test_guardrails_raise_everybodys_power_and_may_set_the_size() -> None:
     less = plan(ask(guardrails=[{**rails[1], "direction": "decrease"}], baselines=baselines)).metrics[-1]
     z = stats.norm.isf(0.025) + stats.norm.ppf(0.9)
     assert less.visitors_per_variant == math.ceil(z**2 * 0.0099 * (1 + 1.05**2) / 0.0005**2)
+    assert less.relative_mde == 0.05
+
+
+def test_weights_alone_say_how_many_arms_there_are() -> None:
+    assert len(plan(ask(weights=[2, 1, 1])).metrics[0].arms) == 3
+    with pytest.raises(InvalidInputError, match="one weight per variant"):
+        plan(ask(weights=[2, 1, 1], variants=2))
 
 
 def test_what_is_not_given_is_measured_and_said() -> None:
@@ -203,7 +210,7 @@ def test_past_experiments_translate_the_effect() -> None:
         ({"relative_mde": 3.0}, "/relative_mde"),
         ({"relative_mde": 0.0}, "/relative_mde"),
         ({"proxies": ["Purchase"]}, "/proxies/0"),
-        ({"weights": [1, 1, 1]}, "/weights"),
+        ({"weights": [1, 1, 1], "variants": 2}, "/weights"),
         ({"weights": [1, 1e-9]}, "/weights"),
         ({"guardrails": [{"metric": "refund"}]}, "/baselines/refund"),
     ],
