@@ -103,13 +103,18 @@ def notes(found: _Found) -> list[str]:
         plain = found.unadjusted.relative
         shown = signed(found.unadjusted.absolute if plain is None else plain, percent=plain is not None)
         lines.append(f"without covariates {shown}; they took away {found.variance_reduction:.0%} of the variance")
-    if found.shrunk_relative is not None:
+    if found.shrunk_relative is not None and found.significant:
         lines.append(f"{signed(found.shrunk_relative, percent=True)} after taking out a winner's luck")
     if found.chance_to_win is not None:
         lines.append(f"chance to be higher {found.chance_to_win:.1%}")
     if found.expected_loss is not None:
         lines.append(f"expected loss {found.expected_loss:.3g}")
     return lines
+
+
+def share(value: float | None) -> str:
+    """Write a rate as a percentage."""
+    return NONE if value is None else f"{value:.2%}"
 
 
 def number(value: float | None) -> str:
