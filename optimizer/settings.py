@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from optimizer.errors import ConfigurationError
 
 PREFIX = "OPTIMIZER_"
+CLIENT_VARIABLES = {"url", "key"}  # OPTIMIZER_URL and OPTIMIZER_KEY are of those who talk to a service
 CONFIG_FILE = Path("config/optimizer.toml")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -99,6 +100,7 @@ def load(flags: Mapping[str, Any] | None = None, *, config_file: Path | None = N
     from_file = _read_file(path) if path.exists() else {}
     _refuse_unknown(from_file, f"in {path}")
     from_environment = {name[len(PREFIX) :].lower() for name in os.environ if name.startswith(PREFIX)}
+    from_environment -= CLIENT_VARIABLES
     _refuse_unknown(from_environment, "in the environment", prefix=PREFIX)
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     weakest = {name: value for name, value in from_file.items() if name not in from_environment | given.keys()}

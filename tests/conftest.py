@@ -37,6 +37,7 @@ pytest_plugins = [
     "tests.fixtures.clickhouse",
     "tests.fixtures.postgres",
     "tests.fixtures.server",
+    "tests.fixtures.finished",
     "tests.fixtures.sandbox",
     "tests.fixtures.feedback",
 ]

@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from optimizer.catalog.keys import OpenedKeys
 from optimizer.catalog.sites import Sites
+from optimizer.experiments.plan_shapes import PlannedTest
 from optimizer.experiments.report import Report
 from optimizer.experiments.stickiness import Assigning
 from optimizer.ingest.service import Ingest
@@ -42,6 +43,9 @@ class Presenter(Protocol):
 
     def report_picture(self, report: Report, form: Literal["svg", "png", "vega"]) -> bytes:
         """Draw a report's figures."""
+
+    def plan_picture(self, planned: PlannedTest, form: Literal["svg", "png", "vega"]) -> bytes:
+        """Draw a plan."""
 
 
 @dataclass(frozen=True, slots=True)

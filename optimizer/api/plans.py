@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from apiflask import APIBlueprint
+from flask import Response, request
+from pydantic import BaseModel, ConfigDict, Field
 
 from optimizer.api._auth import requires
 from optimizer.api._context import now, project_id, services
-from optimizer.core.naming import canonical_name
-from optimizer.experiments.measured import WINDOW_DAYS, measure
-from optimizer.experiments.planning import PlanAnswer, PlanRequest, plan
+from optimizer.api._forms import MEDIA_TYPES, STANDS_ALONE, chosen_form
+from optimizer.experiments.measured import measure, resolve_names
+from optimizer.experiments.plan_shapes import PlannedTest, PlanRequest
+from optimizer.experiments.plan_subjects import asked_names
+from optimizer.experiments.planning import plan
 
 blueprint = APIBlueprint("plans", __name__, tag="Experiments")
+
+
+class PlanQuery(BaseModel):
+    """In which form."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["json", "svg", "png", "vega"] | None = Field(
+        None, description="Beats the Accept header; json by default. The others are the plan as a picture."
+    )
 
 
 @blueprint.post("/v1/plans")
 @requires("read")
 @blueprint.input(PlanRequest, arg_name="body")
-@blueprint.output(PlanAnswer)
+@blueprint.input(PlanQuery, location="query", arg_name="query")
+@blueprint.output(PlannedTest, content_type="application/json")
 @blueprint.doc(
     summary="Plan a test",
-    description="Visitors and days for the goal and for each proxy side by side. Baselines and traffic that are left "
-    "out are measured from the project's own data.",
+    description="Visitors and days for the goal and for each proxy side by side, guardrails included. Baselines and "
+    "traffic that are left out are measured from the project's own data.",
 )
-def make_plan(body: PlanRequest) -> PlanAnswer:
+def make_plan(body: PlanRequest, query: PlanQuery) -> Response:
     """Plan a test on the goal and on its proxies."""
-    names = [canonical_name(name) for name in (body.goal, *body.proxies)]
-    measured = measure(services().stores.events, project_id(), names, now=now())
-    return plan(body, measured.rates, measured.daily_visitors, window_days=WINDOW_DAYS)
+    stores = services().stores
+    with stores.control.reading() as session:
+        metrics = resolve_names(session, project_id(), [name for _, name, _ in asked_names(body)])
+    found = plan(body, measure(stores.events, project_id(), metrics, now=now()))
+    form = chosen_form(request, query.format, "json", "svg", "png", "vega")
+    if form == "svg" or form == "png" or form == "vega":  # noqa: PLR1714 - mypy narrows these, not `in`
+        picture = services().presenter.plan_picture(found, form)
+        return Response(picture, mimetype=MEDIA_TYPES[form], headers=STANDS_ALONE)
+    return Response(found.model_dump_json(), mimetype=MEDIA_TYPES["json"])

@@ -8,263 +8,226 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from dataclasses import dataclass
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
-
-from optimizer.core.naming import canonical_name
-from optimizer.core.stats.power import (
-    proportions_sample_size,
-    sequential_sample_size,
-    simulate_monitoring,
-    whole_weeks,
+from optimizer.core.proxies.assessment import Assessment
+from optimizer.core.stats.guardrails import guarded_power
+from optimizer.core.stats.power import whole_weeks
+from optimizer.core.stats.sizes import alpha_each
+from optimizer.core.stats.targets import Target, shares
+from optimizer.experiments.measured import NOTHING, Measured
+from optimizer.experiments.plan_shapes import (
+    AcceptedLoss,
+    CurvePoint,
+    Detectable,
+    Monitored,
+    PlannedMetric,
+    PlannedTest,
+    PlanRequest,
+    PowerPoint,
+    ProxyNote,
 )
-from optimizer.errors import InvalidInputError, Problem
+from optimizer.experiments.plan_subjects import Subject, subjects_of
+from optimizer.experiments.plan_words import assumptions, proxy_warning, recommended
+from optimizer.experiments.proxy_sizes import visitors_for_goal_effect
+from optimizer.experiments.sizing import (
+    CURVE_POINTS,
+    Plan,
+    detectable_effect,
+    effect_target,
+    guardrail_target,
+    power_curve,
+    stopping,
+    visitors_needed,
+)
 
-SEED = 20_080_310  # simulated power must not change when the same plan is asked for again
 CURVE = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
-Rate = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+WEEKS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
+LOSS_OF_EFFECT = 1 / 20
 
 
-LEAST_RATE = 1e-9
-LEAST_EFFECT = 1e-4
-
-
-class PlanRequest(BaseModel):
-    """A question: how many visitors does it take?"""
-
-    model_config = ConfigDict(extra="forbid")
-
-    goal: Name = Field(description="The macro conversion under study.")
-    proxies: list[Name] = Field(default_factory=list, max_length=20, description="Micro conversions to compare.")
-    relative_mde: float = Field(
-        0.1, gt=-1, le=100, allow_inf_nan=False, description="Smallest relative effect worth finding; .1 is +10%."
-    )
-    alpha: Rate = Field(0.05, description="Two-sided error rate.")
-    power: Rate = Field(0.8, description="Chance to find the effect when it is there.")
-    method: Literal["fixed", "sequential"] = Field("fixed", description="One look at the end, or monitoring.")
-    variants: int = Field(2, ge=2, le=20, description="Arms, the control included.")
-    baselines: dict[Name, Rate] | None = Field(None, description="Rate per metric; measured when omitted.")
-    daily_visitors: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="New eligible visitors a day; measured when omitted."
-    )
-
-
-class ProxyNote(BaseModel):
-    """How far a proxy can be trusted to stand in for the goal."""
-
-    effect_basis: Literal["past_experiments", "assumed_equal"] = Field(
-        description="Where its effect size comes from."
-    )
-    visitors_for_goal_effect: int = Field(description="Visitors per variant that the goal's effect needs on it.")
-    quality: float | None = Field(description="Noise-corrected quality; null without past experiments.")
-    warning: str = Field(description="What a person must know before deciding by it.")
-
-
-class Monitored(BaseModel):
-    """What monitoring the test leads to, by simulation."""
-
-    power_at_last_look: float = Field(description="Power of the last look alone: a lower bound.")
-    simulated_power: float = Field(description="Power over 100 looks.")
-    expected_visitors_per_variant: int = Field(description="Mean size at which the test stops.")
-    p90_visitors_per_variant: int = Field(description="90th percentile of that size.")
-
-
-class PlannedMetric(BaseModel):
-    """One metric's cost."""
-
-    metric: str
-    role: Literal["goal", "proxy"]
-    baseline: float
-    relative_mde: float
-    visitors_per_variant: int = Field(description="At this metric's own relative_mde.")
-    visitors: int = Field(description="Over all variants.")
-    days: int | None = Field(description="Whole weeks at the daily visitors; null when those are unknown.")
-    speedup: float = Field(description="The goal's visitors over this metric's.")
-    proxy: ProxyNote | None
-    sequential: Monitored | None
-
-
-class CurvePoint(BaseModel):
-    """The goal's cost at another effect size."""
-
-    relative_mde: float
-    visitors_per_variant: int
-
-
-class Recommended(BaseModel):
-    """Which metric to plan on."""
-
-    metric: str
-    reason: str
-
-
-class PlanAnswer(BaseModel):
-    """The goal and its proxies side by side."""
-
-    metrics: list[PlannedMetric]
-    recommended: Recommended
-    curve: list[CurvePoint]
-    assumptions: list[str]
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    request: PlanRequest
+    plan: Plan
+    weights: list[float]
+    power: float
+    daily: float | None
+    past: Mapping[str, Assessment]
 
 
 def plan(
-    request: PlanRequest,
-    measured: Mapping[str, float],
-    measured_daily_visitors: float | None,
-    *,
-    window_days: int = 30,
-) -> PlanAnswer:
+    request: PlanRequest, measured: Measured = NOTHING, *, past: Mapping[str, Assessment] | None = None
+) -> PlannedTest:
     """Answer a plan.
 
     Args:
         request: The question.
-        measured: Rates measured from the project's own data, used where the request gives none.
-        measured_daily_visitors: New visitors a day measured from the project's data, if any.
-        window_days: The period those were measured over, for the assumptions.
+        measured: What the project's own data show, used where the request gives nothing.
+        past: What past experiments say of each proxy, by its name; without it equal relative effects are assumed.
 
     Raises:
-        InvalidInputError: A metric has neither a given nor a measured baseline, or the effect leaves (0, 1).
+        InvalidInputError: A metric has neither a given nor a measured baseline, or the effect is impossible.
     """
-    names = [canonical_name(request.goal), *(canonical_name(name) for name in request.proxies)]
-    given = {canonical_name(name): rate for name, rate in (request.baselines or {}).items()}
-    baselines = {name: given.get(name, measured.get(name, math.nan)) for name in names}
-    _check(request, names, baselines)
-    daily = request.daily_visitors or measured_daily_visitors
-    goal_size = _size(request, baselines[names[0]], request.relative_mde)
-    metrics = [
-        _metric(request, name, "goal" if place == 0 else "proxy", baselines[name], goal_size, daily)
-        for place, name in enumerate(names)
-    ]
-    assumptions = _assumptions(request, names, given, daily, window_days)
-    return PlanAnswer(
+    subjects = subjects_of(request, measured)
+    weights = list(request.weights or [1.0] * request.variants)
+    splits = shares(weights)
+    design = Plan(
+        method=request.method,
+        alpha=alpha_each(request.alpha, len(splits)),
+        split=min(splits, key=lambda split: split.treatment),
+        arms=len(weights),
+        looks=tuple((look + 1) / request.looks for look in range(request.looks)),
+        spending=request.spending,
+        loss_relative=request.accepted_loss_relative or abs(request.relative_mde) * LOSS_OF_EFFECT,
+    )
+    power = guarded_power(request.power, len(request.guardrails))
+    daily = request.daily_visitors or measured.daily_visitors
+    planner = _Planner(request, design, weights, power, daily, past or {})
+    goal = subjects[0]
+    needed = _visitors(planner, goal)
+    metrics = [_metric(planner, subject, goal, needed) for subject in subjects]
+    return PlannedTest(
+        method=request.method,
+        alpha=request.alpha,
+        power=request.power,
+        variants=len(weights),
+        weights=weights,
+        daily_visitors=daily,
         metrics=metrics,
-        recommended=_recommended(metrics, daily),
-        curve=_curve(request, baselines[names[0]]),
-        assumptions=assumptions,
+        recommended=recommended(metrics, len(weights)),
+        curve=_curve(planner, goal),
+        assumptions=assumptions(request, subjects, power, daily, design.loss_relative),
     )
 
 
-def _check(request: PlanRequest, names: list[str], baselines: Mapping[str, float]) -> None:
-    problems = []
-    for place, name in enumerate(names):
-        pointer = "/goal" if place == 0 else f"/proxies/{place - 1}"
-        if not name or name in names[:place]:
-            problems.append(Problem(pointer, "invalid_name", "Name every metric once, with a letter or a digit."))
-        elif math.isnan(baselines[name]):
-            detail = "Give its rate in `baselines`, or send events first: there is nothing to measure it from."
-            problems.append(Problem(f"/baselines/{name}", "unknown_baseline", detail))
-        elif baselines[name] < LEAST_RATE:
-            detail = f"A rate below {LEAST_RATE:g} cannot be planned for."
-            problems.append(Problem(f"/baselines/{name}", "too_small", detail))
-        elif not 0 < baselines[name] * (1 + request.relative_mde) < 1:
-            detail = "With this effect the rate would leave the range between 0 and 1."
-            problems.append(Problem("/relative_mde", "impossible_effect", detail))
-    if abs(request.relative_mde) < LEAST_EFFECT:
-        detail = f"An effect below {LEAST_EFFECT:g} cannot be found: give a larger one to look for."
-        problems.append(Problem("/relative_mde", "no_effect", detail))
-    if problems:
-        raise InvalidInputError(f"The plan cannot be made: {problems[0].detail}", problems)
+def _target(planner: _Planner, subject: Subject) -> Target:
+    if subject.margin is not None:
+        return guardrail_target(subject.level, subject.margin, planner.plan, less_is_better=subject.less_is_better)
+    return effect_target(subject.level, planner.request.relative_mde, planner.plan)
 
 
-def _size(request: PlanRequest, baseline: float, relative: float) -> int:
-    size = sequential_sample_size if request.method == "sequential" else proportions_sample_size
-    return math.ceil(size(baseline, baseline * (1 + relative), request.alpha / (request.variants - 1), request.power))
+def _visitors(planner: _Planner, subject: Subject) -> float:
+    return visitors_needed(_target(planner, subject), planner.plan, planner.power, subject.level)
 
 
-def _metric(  # noqa: PLR0917 - one row of the answer
-    request: PlanRequest,
-    name: str,
-    role: Literal["goal", "proxy"],
-    baseline: float,
-    goal_size: int,
-    daily: float | None,
-) -> PlannedMetric:
-    size = _size(request, baseline, request.relative_mde)
-    total = size * request.variants
+def _arms(planner: _Planner, total: float) -> list[int]:
+    whole = sum(planner.weights)
+    return [math.ceil(total * weight / whole) for weight in planner.weights]
+
+
+def _metric(planner: _Planner, subject: Subject, goal: Subject, goal_visitors: float) -> PlannedMetric:
+    target, total = _target(planner, subject), _visitors(planner, subject)
+    arms = _arms(planner, total)
+    visitors = sum(arms)
+    measure = subject.level
+    curve = power_curve(target, planner.plan, total, measure)
+    reached = curve[CURVE_POINTS.index(1.0)][1]
     return PlannedMetric(
-        metric=name,
-        role=role,
-        baseline=baseline,
-        relative_mde=request.relative_mde,
-        visitors_per_variant=size,
-        visitors=total,
-        days=whole_weeks(total, daily) if daily else None,
-        speedup=round(goal_size / size, 2),
-        proxy=_proxy_note(request, name, size) if role == "proxy" else None,
-        sequential=_monitored(request, baseline, size) if request.method == "sequential" else None,
+        metric=subject.name,
+        role=subject.role,
+        kind="proportion" if measure.rate else "mean",
+        baseline=measure.mean,
+        standard_deviation=math.sqrt(measure.variance),
+        basis="given" if subject.given else "measured",
+        relative_mde=_effect(planner, subject),
+        power=round(planner.power, 6),
+        visitors_per_variant=math.ceil(visitors / len(arms)),
+        arms=arms,
+        visitors=visitors,
+        days=_days(planner, visitors, subject),
+        window_days=subject.window_days,
+        speedup=round(goal_visitors / total, 2),
+        proxy=_proxy_note(planner, subject, goal) if subject.role == "proxy" else None,
+        sequential=_monitored(planner, subject, target, total, reached),
+        bayesian=_loss(planner, subject, reached),
+        power_curve=[PowerPoint(visitors=size, power=round(power, 4)) for size, power in curve],
+        detectable=_detectable(planner, subject),
     )
 
 
-def _proxy_note(request: PlanRequest, name: str, size: int) -> ProxyNote:
-    warning = (
-        f"No past experiments link {name} to {canonical_name(request.goal)}: the same relative effect "
-        f"({request.relative_mde:+.0%}) on both is assumed, which is optimistic. A win on the proxy is not yet a win "
-        "on the goal: keep measuring the goal."
+def _effect(planner: _Planner, subject: Subject) -> float:
+    if subject.margin is None:
+        return planner.request.relative_mde
+    return subject.margin if subject.less_is_better else -subject.margin
+
+
+def _days(planner: _Planner, visitors: float, subject: Subject) -> int | None:
+    return whole_weeks(math.ceil(visitors), planner.daily, subject.window_days) if planner.daily else None
+
+
+def _proxy_note(planner: _Planner, subject: Subject, goal: Subject) -> ProxyNote:
+    found = planner.past.get(subject.name)
+    effect = planner.request.relative_mde * goal.level.mean
+    if found is None or found.status != "ok":
+        total: float | None = _visitors(planner, subject)
+    else:
+        total = visitors_for_goal_effect(found, effect, subject.level, planner.plan, planner.power)
+    learned = found is not None and found.status == "ok"
+    return ProxyNote(
+        effect_basis="past_experiments" if learned else "assumed_equal",
+        visitors_for_goal_effect=None if total is None else math.ceil(total / len(planner.weights)),
+        days_for_goal_effect=None if total is None else _days(planner, total, subject),
+        quality=found.quality if found is not None and learned else None,
+        warning=proxy_warning(subject.name, goal.name, planner.request.relative_mde, found),
     )
-    return ProxyNote(effect_basis="assumed_equal", visitors_for_goal_effect=size, quality=None, warning=warning)
 
 
-def _monitored(request: PlanRequest, baseline: float, size: int) -> Monitored:
-    from optimizer.core.stats.sequential import critical_value, rho_squared, single_look_power  # noqa: PLC0415
-
-    target = baseline * (1 + request.relative_mde)
-    alpha = request.alpha / (request.variants - 1)
-    error = math.sqrt((baseline * (1 - baseline) + target * (1 - target)) / size)
-    critical = critical_value(2 * size, alpha, rho_squared(alpha, 2 * size))
-    found = simulate_monitoring((baseline, target), alpha, size, np.random.default_rng(SEED))
+def _monitored(
+    planner: _Planner, subject: Subject, target: Target, total: float, last_look: float
+) -> Monitored | None:
+    found = stopping(target, planner.plan, total, subject.level)
+    if found is None or subject.margin is not None:  # a guardrail does not stop a test that keeps it
+        return None
+    arms = len(planner.weights)
     return Monitored(
-        power_at_last_look=round(single_look_power(abs(target - baseline), error, critical), 4),
+        power_at_last_look=round(last_look, 4) if planner.plan.method == "sequential" else None,
         simulated_power=round(found.power, 3),
-        expected_visitors_per_variant=found.expected_visitors_per_variant,
-        p90_visitors_per_variant=found.p90_visitors_per_variant,
+        expected_visitors_per_variant=math.ceil(found.expected_units / arms),
+        p90_visitors_per_variant=math.ceil(found.p90_units / arms),
+        expected_days=_days(planner, found.expected_units, subject),
+        p90_days=_days(planner, found.p90_units, subject),
     )
 
 
-def _recommended(metrics: list[PlannedMetric], daily: float | None) -> Recommended:
-    goal, *proxies = metrics
-    best = min(proxies, key=lambda metric: metric.visitors, default=None)
-    if best is None or best.visitors >= goal.visitors:
-        return Recommended(metric=goal.metric, reason=f"No proxy is faster than {goal.metric} itself.")
-    if goal.days is not None and goal.days <= 28:  # noqa: PLR2004 - four weeks is what teams wait for anyway
-        reason = f"The goal itself takes {goal.days} days: no proxy is worth its risk."
-        return Recommended(metric=goal.metric, reason=reason)
-    days = f" ({best.days} days instead of {goal.days})" if daily else ""
-    reason = (
-        f"{best.metric} needs {best.visitors_per_variant:,} visitors a variant instead of "
-        f"{goal.visitors_per_variant:,}{days}, {best.speedup:g} times fewer, if its effect is as large as the goal's."
-    )
-    return Recommended(metric=best.metric, reason=reason)
+def _loss(planner: _Planner, subject: Subject, chance: float) -> AcceptedLoss | None:
+    if planner.plan.method != "bayesian":
+        return None
+    relative = planner.plan.loss_relative
+    return AcceptedLoss(relative=relative, absolute=relative * subject.level.mean, chance=round(chance, 4))
 
 
-def _curve(request: PlanRequest, baseline: float) -> list[CurvePoint]:
-    sign = math.copysign(1, request.relative_mde)
-    effects = sorted({*(sign * effect for effect in CURVE), request.relative_mde}, key=abs)
-    return [
-        CurvePoint(relative_mde=effect, visitors_per_variant=_size(request, baseline, effect))
-        for effect in effects
-        if 0 < baseline * (1 + effect) < 1
-    ]
+def _detectable(planner: _Planner, subject: Subject) -> list[Detectable]:
+    if planner.daily is None or subject.margin is not None:
+        return []
+    sign = math.copysign(1.0, planner.request.relative_mde)
+    points = []
+    for weeks in WEEKS:
+        visitors = int(7 * weeks * planner.daily)
+        seen = None
+        if visitors > len(planner.weights):
+            seen = detectable_effect(subject.level, sign, planner.plan, planner.power, visitors)
+        shown = None if seen is None else round(seen, 6)
+        points.append(
+            Detectable(days=7 * weeks + math.ceil(subject.window_days), visitors=visitors, relative_mde=shown)
+        )
+    return points
 
 
-def _assumptions(
-    request: PlanRequest, names: list[str], given: Mapping[str, float], daily: float | None, window_days: int
-) -> list[str]:
-    lines = [
-        f"Two-sided test at α = {request.alpha:g}, power {request.power:g}, unpooled variance, equal arms.",
-        f"The effect to find is {request.relative_mde:+.1%} of each metric's own baseline.",
-    ]
-    if request.variants > 2:  # noqa: PLR2004 - more than one comparison with the control
-        lines.append(f"α is shared by {request.variants - 1} comparisons with the control (Bonferroni).")
-    measured = [name for name in names if name not in given]
-    if measured:
-        lines.append(f"Measured over the last {window_days} days: the baselines of {', '.join(measured)}.")
-    if request.method == "sequential":
-        lines.append("Sizes are those at which the last look alone has the power; monitoring usually stops earlier.")
-    if daily:
-        lines.append(f"{daily:,.0f} new visitors a day, whole weeks; add the metric's own conversion window.")
-    if request.proxies:
-        lines.append("Proxies: the same relative effect as on the goal is assumed (no past experiments).")
-    return lines
+def _curve(planner: _Planner, goal: Subject) -> list[CurvePoint]:
+    wanted = planner.request.relative_mde
+    effects = sorted({*(math.copysign(effect, wanted) for effect in CURVE), wanted}, key=abs)
+    points = []
+    for effect in effects:
+        if goal.level.rate and not 0 < goal.level.mean * (1 + effect) < 1:
+            continue
+        target = effect_target(goal.level, effect, planner.plan)
+        arms = _arms(planner, visitors_needed(target, planner.plan, planner.power, goal.level))
+        points.append(
+            CurvePoint(
+                relative_mde=effect,
+                visitors_per_variant=math.ceil(sum(arms) / len(arms)),
+                days=_days(planner, sum(arms), goal),
+            )
+        )
+    return points

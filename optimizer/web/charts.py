@@ -185,14 +185,17 @@ def diagram(
 def beside(specs: Sequence[Spec], *, title: str, subtitle: str) -> Spec:
     """Set pictures side by side under one title; their own titles become captions."""
     parts = []
+    data: Spec = {}
     for spec in specs:
-        own = {name: part for name, part in spec.items() if name not in {"$schema", "config"}}
+        own = {name: part for name, part in spec.items() if name not in {"$schema", "config", "datasets"}}
+        data |= spec.get("datasets", {})
         parts.append({**own, "title": {**own["title"], "fontSize": 12, "subtitleFontSize": 11, "frame": "group"}})
     head = {"text": title, "subtitle": _lines(subtitle), "offset": 24}
     return {
         "$schema": specs[0]["$schema"],
         "description": f"{title}. {subtitle}",
         "title": head,
+        "datasets": data,
         "hconcat": parts,
         "spacing": 48,
         "config": config(),

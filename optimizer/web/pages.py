@@ -8,7 +8,7 @@ from importlib.metadata import version
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from optimizer.experiments import wording
+from optimizer import wording
 from optimizer.experiments.answers import ComparisonAnswer, MetricAnswer
 from optimizer.experiments.report import Report
 from optimizer.web.drawing import Spec, render
@@ -82,11 +82,12 @@ def _plan(report: Report) -> list[tuple[str, str, str]]:
     rows = [(f"Effect on {primary.metric}", mde, effects), ("Power", f"{design.power:.0%}", wording.NONE)]
     if plan is None:
         return [("Visitors", wording.NONE, f"{sum(report.result.exposed_so_far.values()):,}"), *rows]
+    level = wording.share if primary.type == "proportion" else wording.number
     share = f" ({plan.share:.0%})" if plan.share is not None else ""
     return [
         ("Visitors", wording.number(plan.planned_visitors), f"{plan.visitors:,}{share}"),
         ("New visitors a day", wording.number(plan.daily_visitors_planned), wording.number(plan.daily_visitors)),
         ("Days", wording.number(plan.days_planned), wording.number(plan.days)),
-        (f"{primary.metric} in the control", wording.number(plan.baseline_planned), wording.number(plan.baseline)),
+        (f"{primary.metric} in the control", level(plan.baseline_planned), level(plan.baseline)),
         *rows,
     ]

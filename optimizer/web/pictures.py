@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from optimizer.experiments import wording
+from optimizer import wording
 from optimizer.experiments.answers import ComparisonAnswer, MetricAnswer, ResultAnswer
 from optimizer.experiments.report import LookPoint, Report, headline
 from optimizer.web.charts import Axis, Estimate, Line, Tone, diagram, forest

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from optimizer.experiments.plan_shapes import PlannedTest
 from optimizer.experiments.report import Report
 
 
@@ -22,3 +23,10 @@ def report_picture(report: Report, form: Literal["svg", "png", "vega"]) -> bytes
     from optimizer.web import drawing, pictures  # noqa: PLC0415 - see the module's docstring
 
     return drawing.render(pictures.report_forest(report), form)
+
+
+def plan_picture(planned: PlannedTest, form: Literal["svg", "png", "vega"]) -> bytes:
+    """Draw a plan: what each metric costs, and what it could see."""
+    from optimizer.web import drawing, plan_pictures  # noqa: PLC0415 - see the module's docstring
+
+    return drawing.render(plan_pictures.plan_diagram(planned), form)

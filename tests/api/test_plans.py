@@ -135,3 +135,37 @@ def test_neither_data_nor_baselines_is_a_422(client: KeyedClient) -> None:
     answer = client.post("/v1/plans", json={"goal": "purchase"})
     assert answer.status_code == 422
     assert answer.json["errors"][0]["pointer"] == "/baselines/purchase"
+
+
+def test_a_plan_on_a_stored_metric_measures_its_variance_and_waits_for_its_window(
+    client: KeyedClient, add_events: Callable[[list[dict[str, Any]]], None]
+) -> None:
+    client.put("/v1/catalog/events/purchase", json={"kind": "macro"})
+    client.put("/v1/metrics/revenue-1d", json={"type": "sum", "event": "purchase", "window_hours": 24})
+    came = NOON - dt.timedelta(days=5)
+    rows = [{"name": "visit", "timestamp": came, "user_id": f"u{i}"} for i in range(100)]
+    add_events([*rows, *({**row, "name": "purchase", "value": 10.0} for row in rows[:20])])
+    [goal] = client.post("/v1/plans", json={"goal": "revenue-1d"}).json["metrics"]
+    assert (goal["metric"], goal["kind"], goal["basis"], goal["window_days"]) == (
+        "revenue-1d",
+        "mean",
+        "measured",
+        1.0,
+    )
+    assert goal["baseline"] == 2.0
+    assert goal["standard_deviation"] ** 2 == pytest.approx(100 * 0.2 * 0.8 * 100 / 99)
+    assert goal["days"] % 7 == 1
+
+
+def test_a_plan_comes_as_a_picture(client: KeyedClient) -> None:
+    body = {"goal": "purchase", "proxies": ["<b>cart"], "baselines": {"purchase": 0.02, "b_cart": 0.3}}
+    for daily in (None, 1500, 0.001):
+        for method in ("fixed", "sequential"):
+            asked = {**body, "method": method, "daily_visitors": daily}
+            assert client.post("/v1/plans?format=vega", json=asked).json["hconcat"]
+    assert client.post("/v1/plans?format=png", json=body).get_data().startswith(b"\x89PNG")
+    drawn = client.post("/v1/plans", json=body, headers={"Accept": "image/svg+xml"})
+    assert drawn.mimetype == "image/svg+xml"
+    assert "b_cart" in drawn.get_data(as_text=True)
+    wrong = client.post("/v1/plans?format=gif", json=body)
+    assert (wrong.status_code, wrong.json["errors"][0]["pointer"]) == (422, "/query/format")

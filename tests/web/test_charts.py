@@ -136,3 +136,11 @@ def luminance(colour: str) -> float:
 def contrast(first: float, second: float) -> float:
     lighter, darker = max(first, second), min(first, second)
     return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_pictures_side_by_side_keep_their_data() -> None:
+    line = Line("a", [(0.0, 1.0), (1.0, 2.0)])
+    spec = beside([diagram([line], x=Axis("x"), y=Axis("y"), title="t", subtitle="s")], title="T", subtitle="S")
+    named = re.findall(r'"data": {"name": "(data-\w+)"}', json.dumps(spec["hconcat"]))
+    assert named
+    assert set(named) == set(spec["datasets"])

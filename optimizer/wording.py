@@ -2,13 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from optimizer.experiments.answers import ComparisonAnswer, VariantAnswer
+from typing import Literal, Protocol
 
 NONE = "–"
 PROVEN_BELOW = 0.001
+Pair = tuple[float, float]
 WHOLE_FROM = 100
+
+
+class _Unadjusted(Protocol):
+    """A comparison without covariates."""
+
+    @property
+    def absolute(self) -> float: ...
+    @property
+    def relative(self) -> float | None: ...
+
+
+class _Found(Protocol):
+    """A comparison, whichever class holds it."""
+
+    @property
+    def absolute(self) -> float | None: ...
+    @property
+    def absolute_interval(self) -> Pair | None: ...
+    @property
+    def relative(self) -> float | None: ...
+    @property
+    def relative_interval(self) -> Pair | None: ...
+    @property
+    def significant(self) -> bool: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def chance_to_win(self) -> float | None: ...
+    @property
+    def expected_loss(self) -> float | None: ...
+    @property
+    def shrunk_relative(self) -> float | None: ...
+    @property
+    def variance_reduction(self) -> float | None: ...
+    @property
+    def unadjusted(self) -> _Unadjusted | None: ...
+
+
+class _Arm(Protocol):
+    """One variant on one metric."""
+
+    @property
+    def mean(self) -> float | None: ...
+    @property
+    def conversions(self) -> int | None: ...
 
 
 def signed(value: float, *, percent: bool) -> str:
@@ -17,7 +61,7 @@ def signed(value: float, *, percent: bool) -> str:
     return shown.replace("-", "−")
 
 
-def effect(found: ComparisonAnswer) -> str:
+def effect(found: _Found) -> str:
     """Write an effect, relative where there is one, with its interval; or why there is none."""
     if found.relative is not None and found.relative_interval is not None:
         return _with_interval(found.relative, found.relative_interval, percent=True)
@@ -26,7 +70,7 @@ def effect(found: ComparisonAnswer) -> str:
     return found.status.replace("_", " ")
 
 
-def absolute(found: ComparisonAnswer, *, rate: bool) -> str:
+def absolute(found: _Found, *, rate: bool) -> str:
     """Write the absolute effect with its interval: of rates in percentage points."""
     if found.absolute is None or found.absolute_interval is None:
         return NONE
@@ -45,27 +89,32 @@ def p_value(value: float | None) -> str:
     return f"{value:.3f}" if value >= PROVEN_BELOW else "< 0.001"
 
 
-def mean(arm: VariantAnswer) -> str:
+def mean(arm: _Arm) -> str:
     """Write an arm's mean: a rate as a percentage."""
     if arm.mean is None:
         return NONE
     return f"{arm.mean:.2%}" if arm.conversions is not None else f"{arm.mean:,.4g}"
 
 
-def notes(found: ComparisonAnswer) -> list[str]:
+def notes(found: _Found) -> list[str]:
     """Say what else is known of a comparison, each in a few words."""
     lines = []
     if found.unadjusted is not None and found.variance_reduction is not None:
         plain = found.unadjusted.relative
         shown = signed(found.unadjusted.absolute if plain is None else plain, percent=plain is not None)
         lines.append(f"without covariates {shown}; they took away {found.variance_reduction:.0%} of the variance")
-    if found.shrunk_relative is not None:
+    if found.shrunk_relative is not None and found.significant:
         lines.append(f"{signed(found.shrunk_relative, percent=True)} after taking out a winner's luck")
     if found.chance_to_win is not None:
         lines.append(f"chance to be higher {found.chance_to_win:.1%}")
     if found.expected_loss is not None:
         lines.append(f"expected loss {found.expected_loss:.3g}")
     return lines
+
+
+def share(value: float | None) -> str:
+    """Write a rate as a percentage."""
+    return NONE if value is None else f"{value:.2%}"
 
 
 def number(value: float | None) -> str:
@@ -75,7 +124,7 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= WHOLE_FROM else f"{value:.4g}"
 
 
-def verdict(found: ComparisonAnswer, *, less_is_better: bool = False) -> Literal["better", "worse", "open"]:
+def verdict(found: _Found, *, less_is_better: bool = False) -> Literal["better", "worse", "open"]:
     """Say on which side an effect is shown to lie."""
     if not found.significant or found.absolute is None:
         return "open"
