@@ -72,6 +72,15 @@ MEASURED = {
     "consent": {"ad_user_data": "GRANTED"},
     "events": [{"name": "purchase", "params": {"transaction_id": "t", "value": 2, "currency": "EUR", "items": [{}]}}],
 }
+PAST = {
+    "key": "old",
+    "started_at": "2026-09-01T00:00:00Z",
+    "stopping": {"metric": "add_to_cart", "method": "fixed", "alpha": 0.05, "planned_visitors": 200},
+    "metrics": ["add_to_cart", "purchase"],
+    "variants": [
+        {"key": key, "n": 100, "sums": [30.0, 5.0], "cross_products": [[30.0, 4.0], [4.0, 5.0]]} for key in "ab"
+    ],
+}
 VALID: dict[tuple[str, str], Any] = {
     ("POST", "/v1/events"): {"events": [EVENT]},
     ("POST", "/v1/events/validate"): {"events": [EVENT]},
@@ -108,6 +117,7 @@ VALID: dict[tuple[str, str], Any] = {
     ("POST", "/v1/experiments/<key>/archive"): {"at": "2026-10-26T00:00:00Z"},
     ("POST", "/v1/experiments/<key>/rollout"): {"variant": "a"},
     ("POST", "/v1/experiments/<key>/notes"): {"text": "a campaign ran"},
+    ("POST", "/v1/experiments/history"): {"experiments": [PAST]},
     ("POST", OFREP): {"context": {"targetingKey": "u1", "country": "DE", "consent": {"analytics": True}}},
     ("POST", f"{OFREP}/<key>"): {"context": {"targetingKey": "u1", "user_id": "u1", "anonymous_id": "a1"}},
     ("PUT", "/v1/holdouts/<key>"): {"share": 0.05, "experiments": None},

@@ -28,6 +28,7 @@ from optimizer.storage.tables.feedback import (
     SignalRule,
 )
 from optimizer.storage.tables.projects import ApiKey, IdempotentAnswer, InstanceFact, JobRun, JobSlot, Project
+from optimizer.storage.tables.proxies import PastExperiment, ProxyVerdict
 from optimizer.storage.tables.segments import Segment, SegmentChange, SegmentMember, Suppression
 
 __all__ = [
@@ -54,8 +55,10 @@ __all__ = [
     "JobSlot",
     "MatchDataRecord",
     "Metric",
+    "PastExperiment",
     "PolicyChoice",
     "Project",
+    "ProxyVerdict",
     "Rejection",
     "Segment",
     "SegmentChange",
