@@ -28,6 +28,7 @@ from optimizer.storage.tables.feedback import (
     SignalRule,
 )
 from optimizer.storage.tables.projects import ApiKey, IdempotentAnswer, InstanceFact, JobRun, JobSlot, Project
+from optimizer.storage.tables.reports import StoredReport
 from optimizer.storage.tables.segments import Segment, SegmentChange, SegmentMember, Suppression
 
 __all__ = [
@@ -61,5 +62,6 @@ __all__ = [
     "SegmentChange",
     "SegmentMember",
     "SignalRule",
+    "StoredReport",
     "Suppression",
 ]
