@@ -6,6 +6,7 @@ from apiflask import APIBlueprint
 
 from optimizer.api._auth import requires
 from optimizer.api._context import now, project_id, services
+from optimizer.insights.consent import ConsentAnswer, ConsentRequest, model_consent
 from optimizer.insights.funnel import FunnelAnswer, FunnelRequest, funnel
 from optimizer.signals.service import SignalsAnswer, SignalsRequest, rank_signals
 
@@ -24,6 +25,20 @@ blueprint = APIBlueprint("insights", __name__, tag="Insights and signals")
 def compute_funnel(body: FunnelRequest) -> FunnelAnswer:
     """Compute a funnel."""
     return funnel(services().stores, project_id(), body)
+
+
+@blueprint.get("/v1/insights/consent")
+@requires("read")
+@blueprint.input(ConsentRequest, location="query", arg_name="query")
+@blueprint.output(ConsentAnswer)
+@blueprint.doc(
+    summary="Model the conversions of visitors who denied consent",
+    description="Scaled up by source and device from those who consented, with an interval. Refused where too few "
+    "consented. Modelled numbers are labelled and never part of observed ones.",
+)
+def read_consent(query: ConsentRequest) -> ConsentAnswer:
+    """Model what was not observed."""
+    return model_consent(services().stores, project_id(), query, now=now())
 
 
 @blueprint.get("/v1/signals")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlmodel import select
-
 from optimizer.errors import NotFoundError
 from optimizer.feedback.outbox import Values
 from optimizer.feedback.rules import list_rules
+from optimizer.signals.goal import default_goal
 from optimizer.signals.service import SignalsRequest, rank_signals
 from optimizer.storage.stores import Stores
-from optimizer.storage.tables import EventDefinition, FeedbackPolicy, Project
+from optimizer.storage.tables import Project
 
 
 def current_values(stores: Stores, project_id: int, *, now: dt.datetime) -> Values:
@@ -22,13 +21,7 @@ def current_values(stores: Stores, project_id: int, *, now: dt.datetime) -> Valu
     with stores.control.reading() as session:
         currency = session.get_one(Project, project_id).currency
         rules = list_rules(session, project_id, enabled_only=True)
-        policy = session.get(FeedbackPolicy, project_id)
-        macros = session.exec(
-            select(EventDefinition.name).where(
-                EventDefinition.project_id == project_id, EventDefinition.kind == "macro"
-            )
-        ).all()
-    goal = policy.goal if policy else macros[0] if len(macros) == 1 else None
+        goal = default_goal(session, project_id)
     if goal is None or not any(rule.value.get("mode") == "predicted" for rule in rules):
         return Values({}, currency)
     try:

@@ -31,6 +31,8 @@ QUESTIONS: dict[str, tuple[str, str, Any]] = {
     "funnel without a window": ("POST", "/v1/insights/funnel", {"steps": ["view_item", "purchase"], "from": FROM}),
     "signals": ("GET", "/v1/signals?goal=purchase&window_days=14&landmark_hours=24", None),
     "signals at chosen landmark": ("GET", f"/v1/signals?goal=purchase&window_days=14&from={FROM}&to={TO}", None),
+    "catalog audit": ("GET", "/v1/catalog/audit?goal=purchase", None),
+    "denied consent": ("GET", f"/v1/insights/consent?goal=purchase&from={FROM}&to={TO}&anchor=view_item", None),
     "results": ("GET", "/v1/experiments/pdp/results", None),
     **{f"results by {by}": ("GET", f"/v1/experiments/pdp/results?dimension={by}", None)
        for by in ("device", "source", "placement")},

@@ -29,6 +29,7 @@ from optimizer.storage.tables.feedback import (
 )
 from optimizer.storage.tables.projects import ApiKey, IdempotentAnswer, InstanceFact, JobRun, JobSlot, Project
 from optimizer.storage.tables.proxies import PastExperiment, ProxyVerdict
+from optimizer.storage.tables.reports import StoredReport
 from optimizer.storage.tables.segments import Segment, SegmentChange, SegmentMember, Suppression
 
 __all__ = [
@@ -64,5 +65,6 @@ __all__ = [
     "SegmentChange",
     "SegmentMember",
     "SignalRule",
+    "StoredReport",
     "Suppression",
 ]

@@ -1,0 +1,144 @@
+"""Modelled conversions through the API: apart from observed ones, labelled, refused where made up."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import NOON, KeyedClient
+
+Add = Callable[[list[dict[str, Any]]], None]
+DAY = NOON - dt.timedelta(days=5)
+
+
+def visits(count: int, bought: int, *, source: str, consent: bool | None = True) -> list[dict[str, Any]]:
+    """`count` visits of as many people, of whom the first `bought` buy."""
+    rows = []
+    for place in range(count):
+        known = consent is not False
+        common = {
+            "user_id": f"{source}-{place}" if known else None,
+            "unit_id": f"u:{source}-{place}" if known else "",
+            "source": source,
+            "device": "mobile",
+            "consent_analytics": consent,
+            "timestamp": DAY,
+        }
+        rows.append({"name": "page_view", **common})
+        if place < bought:
+            rows.append({"name": "purchase", **common})
+    return rows
+
+
+def ask(client: KeyedClient, query: str = "goal=purchase") -> dict[str, Any]:
+    answer = client.get(f"/v1/insights/consent?{query}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json
+    return found
+
+
+def test_each_source_is_scaled_by_its_own_rate(client: KeyedClient, add_events: Add) -> None:
+    add_events(visits(900, 180, source="paid") + visits(100, 0, source="paid", consent=False))
+    add_events(visits(300, 6, source="social") + visits(700, 0, source="social", consent=False))
+    found = ask(client)
+    assert (found["status"], found["anchor"]) == ("ok", "page_view")
+    assert found["observed"] == {
+        "conversions": 186, "conversions_without_consent": 0, "visits": 1200, "visits_without_consent": 800,
+        "consented_share": 0.6,
+    }  # fmt: skip
+    modelled = found["modelled"]
+    assert modelled["label"] == "modelled, not observed"
+    assert modelled["conversions"] == pytest.approx(20 + 14)
+    assert modelled["interval"][0] < 34 < modelled["interval"][1]
+    assert [(row["source"], row["modelled"]["conversions"]) for row in found["strata"]] == [
+        ("social", pytest.approx(14)),
+        ("paid", pytest.approx(20)),
+    ]
+    assert [one["conversions"] for one in found["sensitivity"]] == pytest.approx([17, 25.5, 34, 42.5])
+
+
+def test_consent_that_was_never_asked_for_counts_with_those_who_gave_it(client: KeyedClient, add_events: Add) -> None:
+    add_events(visits(100, 20, source="paid", consent=None) + visits(50, 0, source="paid", consent=False))
+    found = ask(client)
+    assert found["observed"]["visits"] == 100
+    assert found["modelled"]["conversions"] == pytest.approx(10)
+
+
+def test_too_little_consent_is_refused(client: KeyedClient, add_events: Add) -> None:
+    add_events(visits(290, 100, source="paid") + visits(710, 0, source="paid", consent=False))
+    found = ask(client)
+    assert found["status"] == "consented_share_too_small"
+    assert "29%" in found["reason"]
+    assert found["modelled"] is None
+    assert found["strata"][0]["modelled"] is None
+    assert found["sensitivity"] == []
+
+
+def test_too_few_conversions_are_refused(client: KeyedClient, add_events: Add) -> None:
+    add_events(visits(500, 3, source="paid") + visits(100, 0, source="paid", consent=False))
+    found = ask(client)
+    assert (found["status"], found["modelled"]) == ("too_few_conversions", None)
+    assert "3 conversions" in found["reason"]
+
+
+def test_nobody_denied_is_a_status(client: KeyedClient, add_events: Add) -> None:
+    add_events(visits(500, 30, source="paid"))
+    assert ask(client)["status"] == "no_denials"
+
+
+def test_purchases_that_were_counted_without_consent_are_not_modelled_on_top(
+    client: KeyedClient, add_events: Add
+) -> None:
+    add_events(visits(800, 160, source="paid") + visits(200, 30, source="paid", consent=False))
+    found = ask(client)
+    assert found["status"] == "counted"
+    assert found["observed"]["conversions_without_consent"] == 30
+    assert found["check"] == {"observed": 30, "modelled": pytest.approx(40), "ratio": pytest.approx(0.75)}
+
+
+def test_the_visit_may_be_named_and_the_time_bounded(client: KeyedClient, add_events: Add) -> None:
+    rows = visits(800, 160, source="paid") + visits(200, 0, source="paid", consent=False)
+    add_events(rows)
+    add_events([{**row, "name": "scroll"} for row in rows if row["name"] == "page_view"])
+    assert ask(client, "goal=purchase&anchor=scroll")["anchor"] == "scroll"
+    later = (DAY + dt.timedelta(seconds=1)).isoformat().replace("+00:00", "Z")
+    answer = client.get(f"/v1/insights/consent?goal=purchase&from={later}")
+    assert answer.status_code == 404
+
+
+def test_an_empty_project_and_the_only_macro(client: KeyedClient, add_events: Add) -> None:
+    answer = client.get("/v1/insights/consent")
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["pointer"] == "/query/goal"
+    client.put("/v1/catalog/events/purchase", json={"kind": "macro"})
+    assert ask(client, "")["status"] == "no_denials"
+    add_events(visits(3, 0, source="paid", consent=False))
+    assert ask(client, "")["status"] == "no_denials"  # nothing came with consent to compare it with
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("goal=nothing", 404),
+        ("goal=purchase&anchor=nothing", 404),
+        ("goal=purchase&from=2026-11-02T00:00:00Z", 422),
+        ("goal=purchase&from=2020-01-01T00:00:00Z", 422),
+        ("goal=purchase&from=2026-01-01", 422),
+    ],
+)
+def test_a_wrong_question_is_refused_by_name(query: str, status: int, client: KeyedClient, add_events: Add) -> None:
+    add_events(visits(10, 5, source="paid"))
+    assert client.get(f"/v1/insights/consent?{query}").status_code == status
+
+
+def test_thousands_of_sources_stay_readable(client: KeyedClient, add_events: Add) -> None:
+    rows = [row for place in range(250) for row in visits(2, 1, source=f"s{place}")]
+    rows += [row for place in range(250) for row in visits(1, 0, source=f"s{place}", consent=False)]
+    add_events(rows)
+    found = ask(client)
+    assert (len(found["strata"]), found["strata_left_out"]) == (200, 50)
+    assert found["strata"][0]["pooled"]
+    assert found["modelled"]["conversions"] == pytest.approx(125)
