@@ -34,6 +34,7 @@ from optimizer.ingest.rows import (
 )
 from optimizer.ingest.viewing import EXPERIMENT_VIEWED, exposure_of
 
+NO_TIME = dt.timedelta(0)
 CLAMPED_FUTURE = dt.timedelta(hours=1)
 EARLIEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MERGED_SPELLING = "merged_spelling"
@@ -87,6 +88,7 @@ class Preparer:
         is_linked: Whether a unit is known to be another one already.
         remote_ip: The request's own address, used only when an event names none.
         remote_user_agent: The request's own user agent, likewise.
+        corrections: What to add to an item's time for the client's clock, by index.
     """
 
     catalog: CatalogView
@@ -95,6 +97,7 @@ class Preparer:
     is_linked: Callable[[str], bool]
     remote_ip: str = ""
     remote_user_agent: str = ""
+    corrections: Mapping[int, dt.timedelta] = field(default_factory=dict)
 
     def add_events(self, items: Sequence[tuple[int, Event]], prepared: Prepared) -> None:
         """Prepare events; verdicts and rows are appended to `prepared`."""
@@ -216,6 +219,12 @@ class Preparer:
     def _timestamp(self, index: int, sent: dt.datetime | None, prepared: Prepared) -> dt.datetime | None:
         if sent is None:
             return self.received_at
+        if self.corrections:
+            try:
+                sent += self.corrections.get(index, NO_TIME)
+            except OverflowError:
+                prepared.rejected.append(Verdict(index, "out_of_range", "`timestamp` is outside any calendar."))
+                return None
         if sent > self.received_at:
             if sent > self.received_at + CLAMPED_FUTURE:
                 detail = "`timestamp` is more than 1 h ahead of our clock."

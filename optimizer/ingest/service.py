@@ -52,6 +52,8 @@ class Decoded:
         aliases: (index, alias) pairs, likewise.
         rejected: Items that could not be read.
         warnings: Items that were read with a reservation.
+        corrections: What to add to an item's time for the client's clock, by index. Applied after the item's content
+            is noted: an honest repeat is sent later, and would differ.
     """
 
     events: list[tuple[int, Event]] = field(default_factory=list)
@@ -59,6 +61,7 @@ class Decoded:
     aliases: list[tuple[int, Alias]] = field(default_factory=list)
     rejected: list[Verdict] = field(default_factory=list)
     warnings: list[Verdict] = field(default_factory=list)
+    corrections: dict[int, dt.timedelta] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class Ingest:
             is_linked=lambda unit: (project_id, unit) in self.linked,
             remote_ip=origin.ip,
             remote_user_agent=origin.user_agent,
+            corrections=decoded.corrections,
         )
         prepared = Prepared(rejected=decoded.rejected, warnings=decoded.warnings)
         floor = self.collector.floor

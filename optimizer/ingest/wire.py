@@ -133,6 +133,15 @@ def skew(received_at: dt.datetime, sent_at: dt.datetime | None) -> dt.timedelta:
     return received_at - sent_at
 
 
+def moment(said: dt.datetime | None, index: int, decoded: Decoded) -> dt.datetime | None:
+    """Return a client's time; without an offset it names no moment, which is warned of, and receipt stands for it."""
+    if said is None or said.tzinfo is not None:
+        return said
+    detail = "`timestamp` has no offset from UTC, so the time of receipt was stored."
+    decoded.warnings.append(Verdict(index, "timestamp_without_offset", detail))
+    return None
+
+
 def mapping(value: object) -> Mapping[str, Any]:
     """Return a JSON object as it is, and anything else as an empty one."""
     return value if isinstance(value, dict) else {}

@@ -21,7 +21,7 @@ from optimizer.errors import UnreadableInputError
 from optimizer.ingest.event import NOT_ENROLLED, Alias, BatchAnswer, Event, Verdict
 from optimizer.ingest.service import Decoded
 from optimizer.ingest.viewing import EXPERIMENT_VIEWED
-from optimizer.ingest.wire import Batch, Incoming, Reply, WireFormat, mapping, number, read_items, skew, text
+from optimizer.ingest.wire import Batch, Incoming, Reply, WireFormat, mapping, moment, number, read_items, skew, text
 
 NAMES = {"$pageview": "page_view", "$screen": "screen_view", "$identify": "identify"}
 FLAG_CALLED = "$feature_flag_called"
@@ -66,7 +66,8 @@ class PostHog(WireFormat):
             raise UnreadableInputError('The body is not what PostHog sends: {"api_key", "batch": […]}.') from None
         decoded = Decoded()
         correction = skew(incoming.received_at, envelope.sent_at)
-        read_items(envelope.batch, decoded, lambda index, raw: _add(index, raw, correction, decoded))
+        read_items(envelope.batch, decoded, lambda index, raw: _add(index, raw, decoded))
+        decoded.corrections.update(dict.fromkeys(range(len(envelope.batch)), correction))
         return Batch(decoded, len(envelope.batch), envelope.api_key)
 
     def reply(self, batch: Batch, answer: BatchAnswer | None) -> Reply:
@@ -75,17 +76,19 @@ class PostHog(WireFormat):
         return Reply(200, {"status": 1, **msgspec.to_builtins(answer)})
 
 
-def _add(index: int, raw: Raw, correction: dt.timedelta, decoded: Decoded) -> None:
+def _add(index: int, raw: Raw, decoded: Decoded) -> None:
     captured = _DECODER.decode(raw)
     if captured.event in ALIASES:
-        decoded.aliases.append((index, _alias(captured, correction)))
-    elif captured.event == FLAG_CALLED:
-        decoded.events.append((index, _viewed(_event(captured, correction), captured.properties or {})))
+        decoded.aliases.append((index, _alias(captured, moment(captured.timestamp, index, decoded))))
+        return
+    if captured.event == FLAG_CALLED:
+        viewed = _event(captured, moment(captured.timestamp, index, decoded))
+        decoded.events.append((index, _viewed(viewed, captured.properties or {})))
     elif captured.event.startswith("$") and captured.event not in NAMES:
         detail = "PostHog's internal events are accepted and not kept."
         decoded.warnings.append(Verdict(index, "not_kept", detail))
     else:
-        decoded.events.append((index, _event(captured, correction)))
+        decoded.events.append((index, _event(captured, moment(captured.timestamp, index, decoded))))
 
 
 def _viewed(event: Event, properties: Mapping[str, Any]) -> Event:
@@ -96,29 +99,24 @@ def _viewed(event: Event, properties: Mapping[str, Any]) -> Event:
     )
 
 
-def _alias(captured: Captured, correction: dt.timedelta) -> Alias:
+def _alias(captured: Captured, timestamp: dt.datetime | None) -> Alias:
     properties = captured.properties or {}
     fields = {
         "previous_id": text(properties.get("alias")),
         "user_id": text(properties.get("distinct_id")) or text(captured.distinct_id),
-        "timestamp": _time(captured, correction),
+        "timestamp": timestamp,
     }
     return msgspec.convert({name: value for name, value in fields.items() if value}, Alias)
 
 
-def _time(captured: Captured, correction: dt.timedelta) -> dt.datetime | None:
-    timestamp = captured.timestamp
-    return timestamp + correction if timestamp and timestamp.tzinfo else None
-
-
-def _event(captured: Captured, correction: dt.timedelta) -> Event:
+def _event(captured: Captured, timestamp: dt.datetime | None) -> Event:
     properties = captured.properties or {}
     person, device = text(captured.distinct_id), text(properties.get("$device_id"))
     nobody = properties.get("$process_person_profile") is False or person == device
     fields: dict[str, Any] = {
         "name": NAMES.get(captured.event, captured.event),
         "event_id": captured.uuid,
-        "timestamp": _time(captured, correction),
+        "timestamp": timestamp,
         "user_id": None if nobody else person,
         "anonymous_id": person if nobody else text(properties.get("$anon_distinct_id")) or device,
         "session_id": text(properties.get("$session_id")),

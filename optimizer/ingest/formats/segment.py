@@ -20,7 +20,7 @@ from optimizer.errors import UnreadableInputError
 from optimizer.ingest.ecommerce import SEGMENT as ECOMMERCE_NAMES
 from optimizer.ingest.event import Alias, BatchAnswer, Event, Verdict
 from optimizer.ingest.service import Decoded
-from optimizer.ingest.wire import Batch, Incoming, Reply, WireFormat, mapping, read_items, skew, text
+from optimizer.ingest.wire import Batch, Incoming, Reply, WireFormat, mapping, moment, read_items, skew, text
 
 VALUE_PROPERTIES = ("revenue", "total", "value", "price")
 
@@ -117,14 +117,14 @@ def decode_batch(
         call = _DECODER.decode(raw)
         if kind is not None:
             call.type = kind
-        _add(index, call, decoded, skew(received_at, call.sent_at or sent_at))
+        decoded.corrections[index] = skew(received_at, call.sent_at or sent_at)
+        _add(index, call, decoded)
 
     return read_items(items, decoded, add)
 
 
-def _add(index: int, call: Call, decoded: Decoded, correction: dt.timedelta) -> None:
-    said = call.timestamp or call.original_timestamp
-    timestamp = said + correction if said and said.tzinfo else None
+def _add(index: int, call: Call, decoded: Decoded) -> None:
+    timestamp = moment(call.timestamp or call.original_timestamp, index, decoded)
     if call.type == "alias":
         decoded.aliases.append((index, _alias(call, timestamp)))
         return
