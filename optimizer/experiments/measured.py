@@ -47,7 +47,8 @@ class Measured:
     """What the last 30 days show.
 
     Attributes:
-        levels: By name; what cannot be planned on (never seen, always there) is left out.
+        levels: By name; what cannot be planned on is left out.
+        unusable: Why it was left out, by name: never seen, always there, no unit old enough.
         definitions: Of stored metrics, by key; an event's own name is not one.
         daily_visitors: *New* units a day, or visitors a day where only daily totals are known.
     """
@@ -55,6 +56,7 @@ class Measured:
     levels: Mapping[str, Level] = field(default_factory=dict)
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     daily_visitors: float | None = None
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
 
 NOTHING = Measured()
@@ -78,10 +80,12 @@ def measure(events: EventStore, project_id: int, metrics: Mapping[str, Resolved]
     definitions = {name: _definition(found.metric) for name, found in metrics.items() if found.metric.id is not None}
     daily = _new_units_a_day(events, project_id, now)
     if daily:
-        levels = {name: _from_events(events, project_id, found, now) for name, found in metrics.items()}
+        found = {name: _from_events(events, project_id, one, now) for name, one in metrics.items()}
     else:
-        levels, daily = _from_counts(events, project_id, metrics, now)
-    return Measured({name: level for name, level in levels.items() if level is not None}, definitions, daily)
+        found, daily = _from_counts(events, project_id, metrics, now)
+    levels = {name: level for name, level in found.items() if isinstance(level, Level)}
+    unusable = {name: level for name, level in found.items() if isinstance(level, str)}
+    return Measured(levels, definitions, daily, unusable)
 
 
 def _definition(metric: Metric) -> Definition:
@@ -100,7 +104,7 @@ def _new_units_a_day(store: EventStore, project_id: int, now: dt.datetime) -> fl
     return float(row["recent"] / min(float(WINDOW_DAYS), max(1.0, days)))
 
 
-def _from_events(store: EventStore, project_id: int, found: Resolved, now: dt.datetime) -> Level | None:
+def _from_events(store: EventStore, project_id: int, found: Resolved, now: dt.datetime) -> Level | str:
     per_unit = _per_unit(store, project_id, found, now)
     names = ["value"] if found.denominator is None else ["value", "below"]
     sums: dict[str, ir.Value] = {"n": per_unit.count()}
@@ -109,7 +113,8 @@ def _from_events(store: EventStore, project_id: int, found: Resolved, now: dt.da
         sums |= {f"{one}_{other}": (per_unit[one] * per_unit[other]).sum() for other in names[place:]}
     [row] = per_unit.agg(**sums).to_pyarrow().to_pylist()
     if not row["n"]:
-        return None
+        hours = found.metric.window_hours or 0.0
+        return f"Nobody was first seen long enough ago for its window of {hours:g} hours to have passed."
     products = {(one, other): [row[f"{one}_{other}"]] for place, one in enumerate(names) for other in names[place:]}
     cross = CrossMoments.of_sums("a", names, [row["n"]], [[row[name] for name in names]], products)
     rate = found.metric.type == "proportion"
@@ -176,7 +181,7 @@ def _known(store: EventStore, project_id: int, now: dt.datetime) -> ir.Table:
 
 def _from_counts(
     store: EventStore, project_id: int, metrics: Mapping[str, Resolved], now: dt.datetime
-) -> tuple[dict[str, Level | None], float | None]:
+) -> tuple[dict[str, Level | str], float | None]:
     events = {name: found.metric.event for name, found in metrics.items() if _is_plain_rate(found.metric)}
     counts = store.counts(project_id)
     since = (now - dt.timedelta(days=WINDOW_DAYS)).date()
@@ -198,8 +203,11 @@ def _is_plain_rate(metric: Metric) -> bool:
     return metric.type == "proportion" and not metric.where
 
 
-def _usable(mean: float, variance: float, *, rate: bool) -> Level | None:
-    # Comparisons with NaN are false: what was never seen is left out too.
-    if not (mean > 0 and variance > 0) or (rate and not mean < 1):
-        return None
+def _usable(mean: float, variance: float, *, rate: bool) -> Level | str:
+    if not mean > 0:  # so is NaN, the ratio of what was never seen
+        return f"In the last {WINDOW_DAYS} days nobody did it, so that there is nothing to measure."
+    if rate and mean >= 1:
+        return f"In the last {WINDOW_DAYS} days everybody did it: no change can raise it and none can be told apart."
+    if not variance > 0:
+        return f"In the last {WINDOW_DAYS} days it was the same for everybody: there is no variance to plan with."
     return Level(mean, mean * (1 - mean) if rate else variance, rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -79,8 +80,7 @@ def _subject(request: PlanRequest, measured: Measured, name: str, role: Role, ra
     )
     known, stored = measured.levels.get(name), measured.definitions.get(name)
     if baseline is None and known is None:
-        detail = "Give its rate in `baselines`, or send events first: there is nothing to measure it from."
-        return Problem(f"/baselines/{name}", "unknown_baseline", detail)
+        return Problem(f"/baselines/{name}", "unknown_baseline", _unknown(request, measured, name))
     level = _level(baseline, deviation, known, mean=bool(stored and stored.mean))
     if isinstance(level, str):
         return Problem(f"/baselines/{name}", "not_a_rate", level)
@@ -91,6 +91,14 @@ def _subject(request: PlanRequest, measured: Measured, name: str, role: Role, ra
         asked = request.guardrails[rail]
         margin, less = asked.margin_relative, less if asked.direction is None else asked.direction == "decrease"
     return Subject(name, role, level, baseline is not None, (hours or 0.0) / 24, margin, less)
+
+
+def _unknown(request: PlanRequest, measured: Measured, name: str) -> str:
+    near = difflib.get_close_matches(name, request.baselines or {}, n=1)
+    if near:
+        return f"There is no baseline of {name}: did you mean it with {near[0]}?"
+    why = measured.unusable.get(name, "There is nothing to measure it from: send events first.")
+    return f"Give a baseline of {name} in `baselines`. {why}"
 
 
 def _level(baseline: float | None, deviation: float | None, known: Level | None, *, mean: bool) -> Level | str:
@@ -117,6 +125,9 @@ def _faults_of_the_design(request: PlanRequest) -> Iterator[Problem]:
     if abs(request.relative_mde) < LEAST_EFFECT:
         detail = f"An effect below {LEAST_EFFECT:g} cannot be found: give a larger one to look for."
         yield Problem("/relative_mde", "no_effect", detail)
+    if request.method != "bayesian" and request.power <= request.alpha:
+        detail = "Without any effect the chance of a verdict is α already: give a power above alpha."
+        yield Problem("/power", "not_above_alpha", detail)
     if request.weights is not None:
         if len(request.weights) != request.variants:
             yield Problem("/weights", "wrong_length", "Give one weight per variant, the control first.")

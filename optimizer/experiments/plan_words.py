@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optimizer.core.proxies.assessment import Assessment
+from optimizer.core.stats.exact import SMALL_CELL
 from optimizer.experiments.measured import WINDOW_DAYS
 from optimizer.experiments.plan_shapes import PlannedMetric, PlanRequest, Recommended
 from optimizer.experiments.plan_subjects import Subject
+from optimizer.experiments.sizing import expected_cell
 
 PATIENCE_DAYS = 28  # what teams wait for anyway
+LONGEST_DAYS = 365  # beyond it, the site that is tested is no longer the site that began
 METHODS = {
     "fixed": "One look, at the planned size.",
     "sequential": "Sizes are those at which the last look alone has the power; monitoring usually stops earlier "
@@ -70,6 +73,18 @@ def assumptions(
     return lines
 
 
+def small_samples(subjects: Sequence[Subject], metrics: Sequence[PlannedMetric], method: str) -> list[str]:
+    """Say where the planned sizes are so small that the formula behind them is not to be trusted."""
+    if method == "sequential":  # its gate waits for enough conversions, and so does its plan
+        return []
+    return [
+        f"{metric.metric}: an arm expects fewer than {SMALL_CELL} conversions (or units without one): too few "
+        "for the normal approximation, so the size is a lower bound."
+        for subject, metric in zip(subjects, metrics, strict=True)
+        if expected_cell(subject.level, min(metric.arms)) < SMALL_CELL
+    ]
+
+
 def proxy_warning(proxy: str, goal: str, relative: float, found: Assessment | None) -> str:
     """Say what a person must know before deciding by a proxy."""
     close = "A win on the proxy is not yet a win on the goal: keep measuring the goal."
@@ -86,9 +101,9 @@ def _choice(goal: PlannedMetric, proxies: Sequence[PlannedMetric], variants: int
     best = min(usable, key=lambda metric: sized[metric.metric] or 0, default=None)
     needed = sized[best.metric] if best is not None else None
     if not proxies:
-        return goal, f"{goal.metric} is planned on itself: no proxy was asked for."
+        return goal, f"{goal.metric} is planned on itself: no proxy was asked for.{_too_long(goal)}"
     if best is None or needed is None or needed >= goal.visitors:
-        return goal, f"No proxy is faster than {goal.metric} itself."
+        return goal, f"No proxy is faster than {goal.metric} itself.{_too_long(goal)}"
     if goal.days is not None and goal.days <= PATIENCE_DAYS:
         return goal, f"The goal itself takes {goal.days} days: no proxy is worth its risk."
     days = f" ({_days_of(best)} days instead of {goal.days})" if goal.days is not None else ""
@@ -98,6 +113,15 @@ def _choice(goal: PlannedMetric, proxies: Sequence[PlannedMetric], variants: int
     return best, (
         f"{best.metric} needs {each:,} visitors a variant instead of {goal.visitors_per_variant:,}{days}, "
         f"{times:.3g} times fewer, {caveat}."
+    )
+
+
+def _too_long(goal: PlannedMetric) -> str:
+    if goal.days is None or goal.days <= LONGEST_DAYS:
+        return ""
+    return (
+        f" With {goal.days:,} days it is not measurable at this traffic: look for a larger effect, a more frequent "
+        "metric, or more visitors."
     )
 
 

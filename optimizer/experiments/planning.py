@@ -28,7 +28,7 @@ from optimizer.experiments.plan_shapes import (
     ProxyNote,
 )
 from optimizer.experiments.plan_subjects import Subject, subjects_of
-from optimizer.experiments.plan_words import assumptions, proxy_warning, recommended
+from optimizer.experiments.plan_words import assumptions, proxy_warning, recommended, small_samples
 from optimizer.experiments.proxy_sizes import visitors_for_goal_effect
 from optimizer.experiments.sizing import (
     CURVE_POINTS,
@@ -97,7 +97,10 @@ def plan(
         metrics=metrics,
         recommended=recommended(metrics, len(weights)),
         curve=_curve(planner, goal),
-        assumptions=assumptions(request, subjects, power, daily, design.loss_relative),
+        assumptions=[
+            *assumptions(request, subjects, power, daily, design.loss_relative),
+            *small_samples(subjects, metrics, request.method),
+        ],
     )
 
 

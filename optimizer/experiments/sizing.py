@@ -92,7 +92,8 @@ def visitors_needed(target: Target, plan: Plan, power: float, level: Level) -> f
         "group_sequential": lambda: group_sequential_size(target, plan.looks, plan.alpha, power, plan.spending),
         "bayesian": lambda: bayesian_size(target, plan.loss_relative * level.mean, power),
     }
-    return max(float(plan.arms), sizes[plan.method]())
+    least = _ready_from(plan, level) if plan.method == "sequential" else 0.0
+    return max(float(plan.arms), least, sizes[plan.method]())
 
 
 def power_curve(target: Target, plan: Plan, total: float, level: Level) -> list[tuple[int, float]]:
@@ -102,8 +103,10 @@ def power_curve(target: Target, plan: Plan, total: float, level: Level) -> list[
 
 
 def power_at(target: Target, plan: Plan, total: float, level: Level) -> float:
-    """Return the chance of a verdict by a total; of sequential that of the last look alone."""
+    """Return the chance of a verdict by a total; of sequential that of the last look alone, 0 before its gate."""
     if plan.method == "sequential":
+        if total < _ready_from(plan, level):
+            return 0.0
         return float(sequential_power(target, total, plan.alpha))
     if plan.method == "bayesian":
         return float(bayesian_power(target, total, plan.loss_relative * level.mean))
@@ -137,9 +140,18 @@ def stopping(target: Target, plan: Plan, total: float, level: Level) -> Stopping
         return group_sequential_stopping(target, total, plan.looks, plan.alpha, plan.spending)
     if plan.method != "sequential":
         return None
-    rarer = min(level.mean, 1 - level.mean) if level.rate else math.inf
-    ready = EXPECTED_CONVERSIONS / (rarer * min(plan.split))  # 0 for means: their gate depends on who has a value
+    ready = _ready_from(plan, level)
     return sequential_stopping(target, total, plan.alpha, np.random.default_rng(SEED), ready_from=ready)
+
+
+def expected_cell(level: Level, arm: float) -> float:
+    """Return how many units of an arm are expected in the rarer of two outcomes; without end for means."""
+    return arm * min(level.mean, 1 - level.mean) if level.rate else math.inf
+
+
+def _ready_from(plan: Plan, level: Level) -> float:
+    # 0 for means: their gate depends on who has a value.
+    return EXPECTED_CONVERSIONS / expected_cell(level, min(plan.split))
 
 
 @functools.lru_cache(maxsize=64)

@@ -117,6 +117,11 @@ def test_baselines_are_measured_from_events(
     answer = client.post("/v1/plans", json={"goal": "purchase", "proxies": ["add_to_cart"]}).json
     assert [metric["baseline"] for metric in answer["metrics"]] == [0.02, 0.3]
     assert answer["metrics"][0]["days"] is not None
+    for goal, why in (("visit", "everybody did it"), ("wishlist", "nobody did it")):
+        refused = client.post("/v1/plans", json={"goal": goal})
+        assert refused.status_code == 422
+        assert why in refused.json["errors"][0]["detail"]
+        assert refused.json["errors"][0]["pointer"] == f"/baselines/{goal}"
 
 
 def test_baselines_are_measured_from_counts_when_there_are_no_events(client: KeyedClient) -> None:

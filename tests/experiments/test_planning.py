@@ -213,12 +213,45 @@ def test_past_experiments_translate_the_effect() -> None:
         ({"weights": [1, 1, 1], "variants": 2}, "/weights"),
         ({"weights": [1, 1e-9]}, "/weights"),
         ({"guardrails": [{"metric": "refund"}]}, "/baselines/refund"),
+        ({"power": 0.05}, "/power"),
     ],
 )
 def test_what_cannot_be_planned_names_its_field(changes: dict[str, Any], pointer: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         plan(ask(**changes))
     assert pointer in [problem.pointer for problem in refused.value.problems]
+
+
+def test_a_misspelt_baseline_and_one_that_cannot_be_used_are_explained() -> None:
+    with pytest.raises(InvalidInputError, match="did you mean it with purchse"):
+        plan(ask(proxies=[], baselines={"purchse": 0.02}))
+    with pytest.raises(InvalidInputError, match="everybody did it"):
+        plan(
+            ask(proxies=[], baselines=None), Measured(unusable={"purchase": "In the last 30 days everybody did it."})
+        )
+
+
+def test_a_monitored_plan_waits_for_its_gate() -> None:
+    """No verdict comes before the smaller arm expects 25 conversions, so no smaller plan has any power."""
+    answer = plan(ask(method="sequential", proxies=[], relative_mde=40.0, daily_visitors=1500))
+    [goal] = answer.metrics
+    assert goal.arms == [1250, 1250]
+    assert goal.sequential is not None
+    assert goal.sequential.simulated_power > 0.99
+    assert [point.power for point in goal.power_curve if point.visitors < 2500] == [0.0] * 8
+    assert not any("lower bound" in line for line in answer.assumptions)
+
+
+def test_sizes_that_the_formula_cannot_be_trusted_with_are_called_a_lower_bound() -> None:
+    answer = plan(ask(relative_mde=1.5))
+    lines = [line for line in answer.assumptions if "lower bound" in line]
+    assert [line.partition(":")[0] for line in lines] == ["add_to_cart"]
+
+
+def test_what_takes_years_is_called_not_measurable() -> None:
+    answer = plan(ask(proxies=[], relative_mde=0.01, daily_visitors=100))
+    assert "not measurable at this traffic" in answer.recommended.reason
+    assert "not measurable" not in plan(ask(proxies=[], daily_visitors=1500)).recommended.reason
 
 
 @pytest.mark.parametrize("method", ["fixed", "sequential", "group_sequential", "bayesian"])
