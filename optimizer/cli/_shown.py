@@ -23,6 +23,10 @@ def show_result(console: Console, result: Result) -> None:
         mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
         console.print(f"{mark} {escape(check.name.replace('_', ' '))}: {escape(check.detail)}")
     console.print(_figures(result))
+    for metric in result.metrics:
+        for one in metric.comparisons:
+            for note in wording.notes(one):
+                console.print(f"[dim]· {escape(metric.metric)}, {escape(one.variant)}: {escape(note)}[/]")
     for warning in result.warnings:
         console.print(f"[yellow]![/] {escape(warning)}")
     console.print(f"[dim]{result.method}, α = {result.alpha:g}; intervals are adjusted like their p-values.[/]")
@@ -65,8 +69,6 @@ def _figures(result: Result) -> Table:
                 ]
                 figures.append(shown)
             table.add_row(*named, escape(arm.variant), f"{arm.units:,}", wording.mean(arm), *figures)
-            for note in wording.notes(one) if one is not None else []:
-                table.add_row("", "", "", "", "", f"[dim]{escape(note)}[/]")
         table.add_section()
     return table
 

@@ -24,6 +24,10 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
+    def __str__(self) -> str:
+        """Print as it shows itself."""
+        return repr(self)
+
 
 class Check(Shape):
     """One health check."""

@@ -29,7 +29,12 @@ def test_counts_are_judged_with_the_decision_first() -> None:
     assert shown.index("Ship mens") < shown.index("srm") < shown.index("18.28%")
     assert "+7.66 pp (+7 to +8.32)" in shown
     three = run("analyse", *HILLSTROM, "womens=21387/3238", "--method", "fixed").output
-    assert three.index("+72.1%") < three.index("+71.1% after") < three.index("+42.6%") < three.index("+42.0% after")
+    assert (
+        three.index("+72.1%")
+        < three.index("+42.6%")
+        < three.index("mens: +71.1% after")
+        < three.index("+42.0% after")
+    )
 
 
 def test_the_same_from_a_file_and_as_data(tmp_path: Path) -> None:
