@@ -7,6 +7,7 @@ day, however many events there are. The expressions are the same on every engine
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -62,6 +63,36 @@ def sum_up(store: EventStore, project_id: int, experiment: Experiment, scan: Sca
     found = units.group_by("arm", key).agg(**sums).to_pyarrow().to_pylist()
     arms = [variant["key"] for variant in experiment.variants]
     return {group.place: _rows(found, key, group, arms) for group in scan.groups}
+
+
+def sum_together(
+    store: EventStore, project_id: int, experiment: Experiment, groups: Sequence[Group], *, as_of: dt.datetime
+) -> CrossMoments:
+    """Sum all metrics and all their products over the units whose every window has elapsed.
+
+    Where groups are summed apart each has its own units; what metrics say of each other needs the same units.
+
+    Returns:
+        Sums per variant; the columns are the metrics' keys.
+    """
+    since = (experiment.started_at or as_of).date()
+    units = _per_unit(store, project_id, experiment, Scan(groups, as_of, {group.place: since for group in groups}))
+    units = _capped(units.filter(*(units[f"in{group.place}"] for group in groups)), groups)
+    at = {key: _at(group, measure.value) for group in groups for key, measure in group.measures.items()}
+    pairs = list(itertools.combinations_with_replacement(at, 2))
+    sums = {f"sum{place}": units[name].sum() for place, name in enumerate(at.values())}
+    products = {f"pair{place}": (units[at[a]] * units[at[b]]).sum() for place, (a, b) in enumerate(pairs)}
+    found = units.group_by("arm").agg(n=units.count(), **sums, **products).to_pyarrow().to_pylist()
+    by_arm = {row["arm"]: row for row in found}
+    arms = [variant["key"] for variant in experiment.variants]
+
+    def each(name: str) -> list[float]:
+        return [float(by_arm[place][name] or 0) if place in by_arm else 0.0 for place in range(len(arms))]
+
+    totals = list(zip(*(each(name) for name in sums), strict=True))
+    return CrossMoments.of_sums(
+        arms, list(at), each("n"), totals, {pair: each(f"pair{place}") for place, pair in enumerate(pairs)}
+    )
 
 
 def _per_unit(store: EventStore, project_id: int, experiment: Experiment, scan: Scan) -> ir.Table:

@@ -1,7 +1,7 @@
 """Past experiments: what came by import and what this service ran itself, as sums that every proxy is judged by.
 
 Import is idempotent by key, and each item is judged by itself, so that a long list can be sent again until all of it
-is in. An experiment of this service enters by itself; nobody can write over it.
+is in. An experiment of this service enters by itself (`experiments/remember.py`); nobody can write over it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 from sqlmodel import Session, col, select
 
+from optimizer.core.proxies.corpus import Corpus, corpus_of_arms
 from optimizer.errors import NotFoundError
 from optimizer.signals.history_shapes import (
     HistoryVerdict,
@@ -103,6 +105,54 @@ def answer(row: PastExperiment) -> PastExperimentAnswer:
         left_out=row.left_out,
         entered_at=row.entered_at,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The experiments that count.
+
+    Attributes:
+        experiments: Oldest entry first.
+    """
+
+    experiments: tuple[PastExperiment, ...]
+
+    def measuring(self, *metrics: str) -> History:
+        """Return those that measured all of some metrics."""
+        return History(tuple(one for one in self.experiments if set(metrics) <= set(one.metrics)))
+
+    def before(self, moment: dt.datetime) -> History:
+        """Return those that had entered by some time."""
+        return History(tuple(one for one in self.experiments if one.entered_at <= moment))
+
+    def metrics(self) -> list[str]:
+        """Return every metric that some experiment measured, by name."""
+        return sorted({metric for one in self.experiments for metric in one.metrics})
+
+    def corpus(self, *metrics: str) -> Corpus | None:
+        """Return the comparisons of those that measured all of some metrics; None when there are none."""
+        usable = self.measuring(*metrics).experiments
+        if not usable:
+            return None
+        return corpus_of_arms([[_arm(one, arm, metrics) for arm in one.arms] for one in usable])
+
+
+def read_history(session: Session, project_id: int, *, without: str | None = None) -> History:
+    """Read the experiments that count.
+
+    Args:
+        session: An open session.
+        project_id: The project.
+        without: Key of a test to leave out: nothing may be judged by itself.
+    """
+    rows = session.exec(_present(project_id).where(PastExperiment.left_out == "").order_by(col(PastExperiment.id)))
+    return History(tuple(row for row in rows if row.key != without))
+
+
+def _arm(past: PastExperiment, arm: dict[str, Any], metrics: Sequence[str]) -> Any:  # noqa: ANN401 - see `as_arm`
+    places = [past.metrics.index(metric) for metric in metrics]
+    whole = PastVariant.model_construct(**arm).as_arm()
+    return whole._replace(sums=whole.sums[places], products=whole.products[places][:, places])
 
 
 def _present(project_id: int) -> Any:  # noqa: ANN401 - SQLModel's own statement type

@@ -87,6 +87,8 @@ class PastExperimentRequest(BaseModel):
 class PastExperimentAnswer(PastExperimentRequest):
     """One experiment of the history."""
 
+    variants: list[PastVariant] = Field(description="The first one is the control; none where there are no sums.")
+    metrics: list[MetricKey] = Field(description="In the order of all sums.")
     source: Literal["import", "service"] = Field(description="service: it ran here and entered by itself.")
     left_out: str = Field(description="Why it counts for nothing; empty when it counts.")
     entered_at: dt.datetime

@@ -15,7 +15,7 @@ import pytest
 
 from optimizer.experiments.columns import Column, Group, plan_groups
 from optimizer.experiments.metrics import Resolved
-from optimizer.experiments.scan import Scan, sum_up
+from optimizer.experiments.scan import Scan, sum_together, sum_up
 from optimizer.storage.events import EVENT_SCHEMA, EXPOSURE_SCHEMA, EventStore
 from optimizer.storage.open import open_event_store
 from optimizer.storage.tables import Experiment, Metric
@@ -188,3 +188,28 @@ def test_days_before_since_are_left_out_and_a_dimension_takes_the_place_of_days(
     found = sum_up(store, 1, experiment(), Scan(groups, AS_OF, {0: dt.date(2026, 1, 1)}, split))[0]
     assert set(found) <= {"", *NAMES}
     assert sum(row.n.sum() for row in found.values()) == len(members())
+
+
+def test_all_metrics_are_summed_together_over_the_same_units_whatever_their_windows(store: EventStore) -> None:
+    plain = {key: found for key, found in METRICS.items() if found.metric.type != "ratio"}
+    groups = plan_groups(plain, 0, None)
+    assert len(groups) == 3
+    row = sum_together(store, 1, experiment(), groups, as_of=AS_OF)
+    columns = {key: by_column(group, group.measures[key].value) for group in groups for key in group.measures}
+    assert set(row.columns) == set(columns)
+    for place, arm in enumerate(("a", "b", "nobody")):
+        units = np.array([columns[key].get(arm, []) for key in row.columns]).reshape(len(row.columns), -1)
+        assert row.n[place] == units.shape[1]
+        np.testing.assert_allclose(row.totals[place], units.sum(1), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(row.products[place], units @ units.T, rtol=1e-9, atol=1e-9)
+
+
+def by_column(group: Group, name: str) -> dict[str, list[float]]:
+    """Return variant → one number a unit, in the order of members."""
+    days = by_hand(group)
+    place = group.names.index(name)
+    found: dict[str, list[float]] = {}
+    for by_arm in days.values():
+        for arm, rows in by_arm.items():
+            found.setdefault(arm, []).extend(one[place] for one in rows)
+    return found

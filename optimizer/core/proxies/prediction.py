@@ -57,8 +57,58 @@ def forecast_goal(corpus: Corpus, proxy_effect: float, noise: float, alpha: floa
     Raises:
         ValueError: Fewer than three experiments, noise is negative, or alpha is outside (0, 1).
     """
+    return _forecast(corpus, proxy_effect, np.array([[noise, 0.0], [0.0, 0.0]]), alpha)
+
+
+def forecast_measurement(
+    corpus: Corpus, proxy_effect: float, noise: np.ndarray, alpha: float = 0.05
+) -> GoalForecast | None:
+    """Forecast what the same test will *measure* of the goal, noise that it shares with the proxy included.
+
+    This, not the true effect's interval, is what a matured measurement is held against.
+
+    Args:
+        corpus: Past comparisons without the test itself; proxy first, goal last.
+        proxy_effect: Measured, treatment minus control.
+        noise: Ξ of the test's proxy and goal effects, shape (2, 2).
+        alpha: The interval's level is 1 − alpha.
+
+    Returns:
+        The forecast; None when the proxy varied neither in the past nor in this test.
+
+    Raises:
+        ValueError: As in `forecast_goal`.
+    """
+    return _forecast(corpus, proxy_effect, noise, alpha)
+
+
+def chance_of_agreement(corpus: Corpus, proxy_effect: float, noise: np.ndarray) -> float | None:
+    """Return how likely the *measured* goal effect will have the sign that the forecast has.
+
+    Noise that proxy and goal share makes measured signs agree more often than true ones; a score of agreements is
+    held against this chance, so that it cannot look good for that reason alone.
+
+    Args:
+        corpus: Past comparisons without the test itself; proxy first, goal last.
+        proxy_effect: Measured.
+        noise: Ξ of the test's proxy and goal effects, shape (2, 2).
+
+    Returns:
+        The chance; None when the proxy varied neither in the past nor in this test.
+
+    Raises:
+        ValueError: As in `forecast_goal`.
+    """
+    said = forecast_goal(corpus, proxy_effect, float(noise[0, 0]))
+    measured = forecast_measurement(corpus, proxy_effect, noise)
+    if said is None or measured is None:
+        return None
+    return measured.chance_positive if said.estimate > 0 else 1 - measured.chance_positive
+
+
+def _forecast(corpus: Corpus, proxy_effect: float, noise: np.ndarray, alpha: float) -> GoalForecast | None:
     check_alpha(alpha)
-    if noise < 0:
+    if noise[0, 0] < 0:
         raise ValueError("noise must not be negative")
     count = len(corpus)
     if count < 3:  # noqa: PLR2004 - one left out, two to compare
@@ -72,7 +122,7 @@ def forecast_goal(corpus: Corpus, proxy_effect: float, noise: float, alpha: floa
     if not np.isfinite(estimate) or not np.isfinite(left_out).all():
         return None
     covariance, _ = clip(covariance_from(whole))
-    residual = Pair.of(mean_from(whole), covariance).with_noise(noise).residual_variance
+    residual = Pair.of(mean_from(whole), covariance + noise).residual_variance
     error = math.hypot(math.sqrt(residual), float(jackknife_error(left_out)))
     half = float(stats.t.isf(alpha / 2, count - 1)) * error
     centre = float(estimate)
@@ -80,33 +130,8 @@ def forecast_goal(corpus: Corpus, proxy_effect: float, noise: float, alpha: floa
     return GoalForecast(centre, Interval(centre - half, centre + half), error, chance)
 
 
-def chance_of_agreement(corpus: Corpus, proxy_effect: float, noise: np.ndarray) -> float | None:
-    """Return how likely the *measured* goal effect will have the sign that the forecast has.
-
-    Noise that proxy and goal share makes measured signs agree more often than true ones; a score of agreements is
-    held against this chance, so that it cannot look good for that reason alone.
-
-    Args:
-        corpus: Past comparisons without the test itself; proxy first, goal last.
-        proxy_effect: Measured.
-        noise: Ξ of the test's proxy and goal effects, shape (2, 2).
-    """
-    pair = corpus.of_metrics([0, corpus.effects.shape[1] - 1])
-    whole = totalled(by_experiment(pair))
-    covariance, _ = clip(covariance_from(whole))
-    truth = Pair.of(mean_from(whole), covariance)
-    if truth.x_variance + noise[0, 0] <= 0:
-        return None
-    forecast = truth.with_noise(float(noise[0, 0]))
-    measured = Pair.of(mean_from(whole), covariance + noise)
-    predicted = forecast.y_mean + forecast.slope * (proxy_effect - forecast.x_mean)
-    expected = measured.y_mean + measured.slope * (proxy_effect - measured.x_mean)
-    left = math.sqrt(measured.residual_variance)
-    above = float(special.ndtr(expected / left)) if left > 0 else float(expected > 0)
-    return above if predicted > 0 else 1 - above
-
-
-def _line(mean: np.ndarray, covariance: np.ndarray, proxy_effect: float, noise: float) -> np.ndarray:
-    spread = covariance[..., 0, 0] + noise
-    slope = np.divide(covariance[..., 0, 1], spread, out=np.full_like(spread, np.nan), where=spread > 0)
+def _line(mean: np.ndarray, covariance: np.ndarray, proxy_effect: float, noise: np.ndarray) -> np.ndarray:
+    spread = covariance[..., 0, 0] + noise[0, 0]
+    together = covariance[..., 0, 1] + noise[0, 1]
+    slope = np.divide(together, spread, out=np.full_like(spread, np.nan), where=spread > 0)
     return np.asarray(mean[..., 1] + slope * (proxy_effect - mean[..., 0]))

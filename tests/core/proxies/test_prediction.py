@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from optimizer.core.proxies.corpus import corpus_of_effects
-from optimizer.core.proxies.prediction import chance_of_agreement, forecast_goal
+from optimizer.core.proxies.prediction import chance_of_agreement, forecast_goal, forecast_measurement
 from tests.core.proxies.simulated import alike, simulate
 
 STRONG, MEAN = np.array([[1.0, 0.7], [0.7, 1.0]]), np.array([0.3, 0.1])
@@ -45,6 +45,23 @@ def test_the_chance_that_measured_signs_agree_is_what_happens() -> None:
     assert all(one is not None and (one.estimate > 0) == (one.chance_positive > 0.5) for one in forecasts)
     said = [chance_of_agreement(past, effect, noise) or 0.0 for effect in measured[:500, 0]]
     assert np.mean(said) == pytest.approx((measured.prod(1) > 0).mean(), abs=0.03)
+
+
+def test_the_interval_of_the_measurement_holds_what_is_measured() -> None:
+    rng = np.random.default_rng(5)
+    held, beside = [], []
+    for _ in range(400):
+        _, corpus = simulate(rng, STRONG, MEAN, np.ones(61), alike(61, 0.6, 0.8))
+        past = corpus.where(np.arange(61) < 60)
+        proxy, goal = corpus.effects[60]
+        found = forecast_measurement(past, proxy, corpus.noise[60])
+        of_truth = forecast_goal(past, proxy, corpus.noise[60, 0, 0])
+        assert found is not None
+        assert of_truth is not None
+        held.append(found.interval.lower <= goal <= found.interval.upper)
+        beside.append(of_truth.interval.lower <= goal <= of_truth.interval.upper)
+    assert 0.91 < np.mean(held) < 0.985
+    assert np.mean(beside) < 0.9  # the true effect's interval leaves the goal's own noise out
 
 
 def test_what_never_varied_forecasts_nothing() -> None:
