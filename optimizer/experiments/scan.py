@@ -10,15 +10,27 @@ import datetime as dt
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
 from optimizer.core.stats.cross import CrossMoments
-from optimizer.experiments.cohort import UNIT_COLUMNS, clean_people
-from optimizer.experiments.columns import KNOWN, Column, Group
-from optimizer.storage.events import EventStore, naive_utc
+from optimizer.experiments.cohort import clean_people
+from optimizer.experiments.columns import KNOWN, Group
+from optimizer.experiments.counting import (
+    at,
+    columns_of,
+    counted,
+    literal,
+    matching,
+    midnight,
+    pair,
+    squares,
+    told_apart,
+    valued,
+)
+from optimizer.storage.events import EventStore
 from optimizer.storage.tables import Experiment
 
 Rows = dict[Any, CrossMoments]
@@ -98,44 +110,32 @@ def sum_together(
 def _per_unit(store: EventStore, project_id: int, experiment: Experiment, scan: Scan) -> ir.Table:
     """Return one row a unit: `arm`, `day`, whether it is `in` each group, and every column of every group."""
     people = _people(store, project_id, experiment, scan)
-    events = _matching(store, project_id, experiment, scan)
+    oldest = max(midnight(min(scan.since.values())), experiment.started_at or scan.as_of)
+    period = (oldest - dt.timedelta(days=experiment.covariate_days), scan.as_of)
+    events = matching(store, project_id, experiment.unit, scan.groups, period)
     # Told apart in the join: what is outside every span is never grouped.
     spans = [people.unit == events.who, events["at"] >= people.known_from, events["at"] <= people.until]
     seen = people.left_join(events, spans)
-    place = {group.place: _span_of(seen, group) for group in scan.groups}
-    seen = seen.mutate(**{f"key{number}": key for number, key in place.items()}, early=seen["at"] < seen["first"])
-    base: dict[_Number, ir.Value] = {}
-    for group, column in _columns(scan.groups):
-        number = _Number.of(group, column)
-        base.setdefault(number, number.over(seen, _code(scan.groups, column.event)))
-    named = {number: f"number{place}" for place, number in enumerate(base)}
-    known = {"known": seen.count(where=seen.early)} if experiment.covariate_days else {}
-    numbers = {named[number]: value for number, value in base.items()}
-    units = seen.group_by("unit").agg(arm=seen.arm.min(), first=seen["first"].min(), **numbers, **known)
-    columns: dict[str, ir.Value] = {}
-    for group, column in _columns(scan.groups):
-        value = units[named[_Number.of(group, column)]]
-        columns[_at(group, column.name)] = (value.clip(upper=1) if column.kind == "proportion" else value).cast(
-            "float64"
-        )
+    seen = told_apart(seen, scan.groups)
+    numbers = counted(seen, scan.groups)
+    units = seen.group_by("unit").agg(arm=seen.arm.min(), first=seen["first"].min(), **numbers)
+    columns = valued(units, scan.groups)
     for group in scan.groups:
         columns[f"in{group.place}"] = _mature(units, group, scan)
-        if group.with_history:
-            columns[_at(group, KNOWN)] = units.known.clip(upper=1).cast("float64")
     return units.select("unit", "arm", day=units["first"].date(), **columns)
 
 
 def _people(store: EventStore, project_id: int, experiment: Experiment, scan: Scan) -> ir.Table:
     """Return the units that some group sums, with the ends of the spans in which their events count."""
     people = clean_people(store, project_id, experiment, until=scan.as_of)
-    people = people.filter(people["first"] >= _literal(_midnight(min(scan.since.values()))))
+    people = people.filter(people["first"] >= literal(midnight(min(scan.since.values()))))
     windows = [group.window_hours for group in scan.groups]
     if None not in windows:
         shortest = dt.timedelta(hours=min(window or 0.0 for window in windows))
-        people = people.filter(people["first"] <= _literal(scan.as_of - shortest))
+        people = people.filter(people["first"] <= literal(scan.as_of - shortest))
     end = min(scan.as_of, experiment.stopped_at) if experiment.stopped_at else scan.as_of
     ends = {
-        f"end{group.place}": _literal(end)
+        f"end{group.place}": literal(end)
         if group.window_hours is None
         else people["first"] + ibis.interval(seconds=round(group.window_hours * 3600))
         for group in scan.groups
@@ -144,84 +144,18 @@ def _people(store: EventStore, project_id: int, experiment: Experiment, scan: Sc
     return people.mutate(until=ibis.greatest(*(people[name] for name in ends)))
 
 
-def _matching(store: EventStore, project_id: int, experiment: Experiment, scan: Scan) -> ir.Table:
-    """Return the events that may count: whose, when, the code of its name, its value, and a flag per condition."""
-    oldest = max(_midnight(min(scan.since.values())), experiment.started_at or scan.as_of)
-    names = _names(scan.groups)
-    events = store.events(project_id)
-    events = events.filter(
-        events.name.isin(names),
-        events.timestamp >= _literal(oldest - dt.timedelta(days=experiment.covariate_days)),
-        events.timestamp <= _literal(scan.as_of),
-    )
-    asked = [column for _, column in _columns(scan.groups) if column.where]
-    flags = {_flag(column): store.has_properties(events, column.where) for column in asked}
-    code = ibis.cases(*[(events.name == name, place) for place, name in enumerate(names)])
-    return events.select(
-        "value", who=events[UNIT_COLUMNS[experiment.unit]], at=events.timestamp, code=code.cast("int16"), **flags
-    )
-
-
-class _Number(NamedTuple):
-    """What is counted or added up once, however many columns are made of it."""
-
-    place: int
-    event: str
-    flag: str
-    of_value: bool
-    before: bool
-
-    @classmethod
-    def of(cls, group: Group, column: Column) -> _Number:
-        """Return what a column is made of; the time before the exposure is the same for every group."""
-        flag = _flag(column) if column.where else ""
-        return cls(0 if column.before else group.place, column.event, flag, column.kind == "sum", column.before)
-
-    def over(self, seen: ir.Table, code: int) -> ir.Value:
-        """Return it as an aggregate of a unit's events."""
-        when = seen[f"key{self.place}"] == (2 * code + self.before)
-        if self.flag:
-            when &= seen[self.flag]
-        return seen.value.sum(where=when).fill_null(0.0) if self.of_value else seen.count(where=when)
-
-
-def _span_of(seen: ir.Table, group: Group) -> ir.IntegerValue:
-    """Number each event by its name and its span: even in the group's window, odd before the exposure, else −1."""
-    inside = (seen["at"] >= seen["first"]) & (seen["at"] <= seen[f"end{group.place}"])
-    key = ibis.cases((inside, 2 * seen.code), (seen["at"] < seen["first"], 2 * seen.code + 1), else_=-1)
-    number: ir.IntegerValue = key.cast("int16")
-    return number
-
-
-def _names(groups: Sequence[Group]) -> list[str]:
-    return sorted({column.event for _, column in _columns(groups)})
-
-
-def _code(groups: Sequence[Group], event: str) -> int:
-    return _names(groups).index(event)
-
-
-def _columns(groups: Sequence[Group]) -> list[tuple[Group, Column]]:
-    return [(group, column) for group in groups for column in group.columns]
-
-
-def _flag(column: Column) -> str:
-    wanted = sorted((name, type(value).__name__, str(value)) for name, value in column.where.items())
-    return f"has {wanted}"
-
-
 def _mature(units: ir.Table, group: Group, scan: Scan) -> ir.BooleanValue:
-    inside = units["first"] >= _literal(_midnight(scan.since[group.place]))
+    inside = units["first"] >= literal(midnight(scan.since[group.place]))
     if group.window_hours is not None:
-        inside &= units["first"] <= _literal(scan.as_of - dt.timedelta(seconds=round(group.window_hours * 3600)))
+        inside &= units["first"] <= literal(scan.as_of - dt.timedelta(seconds=round(group.window_hours * 3600)))
     return inside
 
 
 def _capped(units: ir.Table, groups: Sequence[Group]) -> ir.Table:
     limits: dict[str, ir.Value] = {}
     places: dict[str, ir.Value] = {}
-    for group, column in _columns(groups):
-        name = _at(group, column.name)
+    for group, column in columns_of(groups):
+        name = at(group, column.name)
         if column.cap and "value" in column.cap:
             limits[name] = units[name].clip(upper=column.cap["value"])
         elif column.cap:
@@ -230,8 +164,8 @@ def _capped(units: ir.Table, groups: Sequence[Group]) -> ir.Table:
             places[f"place of {name}"] = ibis.row_number().over(order_by=order)
             places[f"count of {name}"] = units[f"in{group.place}"].cast("int64").sum().over()
     units = units.mutate(**limits, **places)
-    for group, column in _columns(groups):
-        name = _at(group, column.name)
+    for group, column in columns_of(groups):
+        name = at(group, column.name)
         if f"place of {name}" in places and column.cap:
             share = column.cap["percentile"] * (1 - 1e-12)  # so that rounding does not reach for one more
             last = (units[f"count of {name}"] * share).ceil().cast("int64") - 1
@@ -246,12 +180,12 @@ def _sums(units: ir.Table, group: Group, *, alone: bool) -> Iterator[tuple[str, 
     where = None if alone else inside
     yield f"n{group.place}", inside.cast("int64").sum()
     for name, of in group.converters.items():
-        yield _at(group, name), (inside & (units[_at(group, of)] > 0)).cast("int64").sum()
+        yield at(group, name), (inside & (units[at(group, of)] > 0)).cast("int64").sum()
     single = [column.name for column in group.columns] + ([KNOWN] if group.with_history else [])
     for name in single:
-        yield _at(group, name), units[_at(group, name)].sum(where=where)
-    for one, other in (*_squares(group), *group.pairs):
-        yield _pair(group, one, other), (units[_at(group, one)] * units[_at(group, other)]).sum(where=where)
+        yield at(group, name), units[at(group, name)].sum(where=where)
+    for one, other in (*squares(group), *group.pairs):
+        yield pair(group, one, other), (units[at(group, one)] * units[at(group, other)]).sum(where=where)
 
 
 def _rows(found: Sequence[Mapping[str, Any]], key: str, group: Group, arms: Sequence[str]) -> Rows:
@@ -266,30 +200,9 @@ def _cross(group: Group, arms: Sequence[str], by_arm: Mapping[int, Mapping[str, 
     def each(name: str) -> list[float]:
         return [float(by_arm[place][name] or 0) if place in by_arm else 0.0 for place in range(len(arms))]
 
-    totals = [each(_at(group, name)) for name in group.names]
+    totals = [each(at(group, name)) for name in group.names]
     binary = {column.name for column in group.columns if column.kind == "proportion"} | {KNOWN, *group.converters}
-    products = {(name, name): each(_at(group, name)) for name in group.names if name in binary}
-    products |= {(one, other): each(_pair(group, one, other)) for one, other in (*_squares(group), *group.pairs)}
+    products = {(name, name): each(at(group, name)) for name in group.names if name in binary}
+    products |= {(one, other): each(pair(group, one, other)) for one, other in (*squares(group), *group.pairs)}
     by_place = list(zip(*totals, strict=True))
     return CrossMoments.of_sums(arms, group.names, each(f"n{group.place}"), by_place, products)
-
-
-def _squares(group: Group) -> list[tuple[str, str]]:
-    # The square of 0 or 1 is itself.
-    return [(column.name, column.name) for column in group.columns if column.kind != "proportion"]
-
-
-def _at(group: Group, name: str) -> str:
-    return f"{name}_{group.place}"
-
-
-def _pair(group: Group, one: str, other: str) -> str:
-    return f"{one}_{other}_{group.place}"
-
-
-def _midnight(day: dt.date) -> dt.datetime:
-    return dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)
-
-
-def _literal(moment: dt.datetime) -> ir.TimestampScalar:
-    return ibis.literal(naive_utc(moment))

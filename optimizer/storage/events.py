@@ -206,6 +206,11 @@ class EventStore(ABC):
         text: ir.StringValue = events.properties.cast("json")[name].str
         return text
 
+    def digest(self, text: ir.StringValue) -> ir.StringValue:
+        """Return the MD5 of a text as 32 hexadecimal digits: the same on every engine."""
+        digits: ir.StringValue = text.hexdigest("md5")
+        return digits
+
     def has_properties(self, events: ir.Table, wanted: Mapping[str, str | float | bool]) -> ir.BooleanValue:
         """Return whether each event carries all of these properties with these values, types included.
 
