@@ -1,4 +1,4 @@
-"""What scheduled jobs found out: audits, models, tables of values."""
+"""What scheduled jobs found out (audits, models, tables of values), and how likely members are to convert."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,7 +22,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stored_report")),
         sa.UniqueConstraint("project_id", "kind", "number", name=op.f("uq_stored_report_project_id_kind_number")),
     )
+    with op.batch_alter_table("segment_member", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("conversion_likelihood", sa.Float(), nullable=True))
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("segment_member", schema=None) as batch_op:
+        batch_op.drop_column("conversion_likelihood")
     op.drop_table("stored_report")

@@ -19,6 +19,7 @@ from optimizer.experiments.report import Report
 from optimizer.experiments.stickiness import Assigning
 from optimizer.ingest.service import Ingest
 from optimizer.settings import Settings
+from optimizer.signals.likelihood import ModelCard
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import JobRun, Project
 
@@ -46,6 +47,9 @@ class Presenter(Protocol):
 
     def plan_picture(self, planned: PlannedTest, form: Literal["svg", "png", "vega"]) -> bytes:
         """Draw a plan."""
+
+    def calibration_picture(self, card: ModelCard, form: Literal["svg", "png", "vega"]) -> bytes:
+        """Draw what a model predicted against what happened."""
 
 
 @dataclass(frozen=True, slots=True)

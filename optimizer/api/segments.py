@@ -20,6 +20,7 @@ from optimizer.segments import definitions
 from optimizer.segments.definitions import Purpose, SegmentAnswer, SegmentRequest
 from optimizer.segments.members import Change, Member, page_of_changes, page_of_members
 from optimizer.segments.queries import candidates
+from optimizer.segments.refresh import scoring_for
 from optimizer.storage.tables import Segment
 
 JOB = "refresh_segments"
@@ -51,6 +52,7 @@ class SampleMember(BaseModel):
     user_id: str | None
     items: list[str]
     value: float | None
+    conversion_likelihood: float | None
 
 
 class PreviewAnswer(BaseModel):
@@ -126,6 +128,7 @@ def read_segment(key: str) -> SegmentAnswer:
 @blueprint.doc(summary="Create or replace a segment", description="Its members follow with the next refresh.")
 def write_segment(key: str, body: SegmentRequest) -> SegmentAnswer:
     """Create or replace one segment."""
+    scoring_for(services().stores, project_id(), parse(body.definition), now=now())
     with services().stores.control.session() as session:
         return definitions.put_segment(session, project_id(), key, body, now=now())
 
@@ -147,9 +150,19 @@ def remove_segment(key: str) -> tuple[str, int]:
 @blueprint.doc(summary="Try a definition", description="Size and a sample; nothing is stored.")
 def preview_segment(body: PreviewRequest) -> PreviewAnswer:
     """Count who would be a member."""
-    found = candidates(services().stores.events, project_id(), parse(body.definition), body.purpose, now=now())
+    rule = parse(body.definition)
+    model = scoring_for(services().stores, project_id(), rule, now=now())
+    found = candidates(services().stores.events, project_id(), rule, body.purpose, now=now(), model=model)
     permitted = [one for one in found if one.permitted]
-    sample = [SampleMember(user_id=one.user_id, items=one.items, value=one.value) for one in permitted[:SAMPLE]]
+    sample = [
+        SampleMember(
+            user_id=one.user_id,
+            items=one.items,
+            value=one.value,
+            conversion_likelihood=one.conversion_likelihood,
+        )
+        for one in permitted[:SAMPLE]
+    ]
     return PreviewAnswer(fitting=len(found), permitted=len(permitted), sample=sample)
 
 
@@ -160,6 +173,7 @@ def preview_segment(body: PreviewRequest) -> PreviewAnswer:
 def refresh_segment(key: str) -> RefreshAnswer:
     """Compute the members again."""
     segment = _segment(key)
+    scoring_for(services().stores, project_id(), parse(segment.definition), now=now())
     run = services().schedule.run_now(JOB, now=now(), only=segment.id)
     done = run.summary.get("segments", {}).get(str(segment.id))
     if run.status != "ok" or done is None:

@@ -1,7 +1,8 @@
 """Segment predicates: what a definition means, apart from any store.
 
-A definition nests `all`, `any` and `not` around two kinds of clause: `did` and `did_not`. What a clause needs to know
-of a unit is how often it happened and when last (`Facts`), so an engine computes facts and this module decides.
+A definition nests `all`, `any` and `not` around two kinds of clause, `did` and `did_not`, and around bounds on how
+likely a unit is to convert. What a clause needs to know of a unit is how often it happened and when last (`Facts`),
+so an engine computes facts and this module decides.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ MAXIMUM_DEPTH = 8
 MAXIMUM_DAYS = 3_650.0
 MAXIMUM_NAME = 200
 LARGEST_NUMBER = 1e15
-KINDS = ("all", "any", "not", "did", "did_not")
+LIKELIHOOD = "conversion_likelihood"
+KINDS = ("all", "any", "not", "did", "did_not", LIKELIHOOD)
 Value = str | float | bool
 
 
@@ -47,6 +49,23 @@ class Clause:
 
 
 @dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How likely a unit must be to convert.
+
+    Attributes:
+        at_least: From this likelihood on.
+        below: Under this one.
+    """
+
+    at_least: float = 0.0
+    below: float | None = None
+
+    def holds(self, likelihood: float) -> bool:
+        """Decide for one unit."""
+        return likelihood >= self.at_least and (self.below is None or likelihood < self.below)
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Several rules together: all of them, any of them, or none (`not` holds exactly one)."""
 
@@ -54,7 +73,7 @@ class Group:
     rules: tuple[Rule, ...]
 
 
-Rule = Clause | Group
+Rule = Clause | Likelihood | Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +103,28 @@ def clauses(rule: Rule) -> Iterator[Clause]:
     """Return every clause of a rule, by place."""
     if isinstance(rule, Clause):
         yield rule
-    else:
+    elif isinstance(rule, Group):
         for inner in rule.rules:
             yield from clauses(inner)
 
 
-def holds(rule: Rule, facts: Sequence[Facts]) -> bool:
+def asks_likelihood(rule: Rule) -> bool:
+    """Whether a rule can only be decided with a model at hand."""
+    if isinstance(rule, Group):
+        return any(asks_likelihood(inner) for inner in rule.rules)
+    return isinstance(rule, Likelihood)
+
+
+def holds(rule: Rule, facts: Sequence[Facts], likelihood: float = 0.0) -> bool:
     """Decide for one unit.
 
     Args:
         rule: A parsed definition.
         facts: One per clause, by place.
+        likelihood: How likely the unit is to convert; 0 for one that was not seen lately.
     """
+    if isinstance(rule, Likelihood):
+        return rule.holds(likelihood)
     if isinstance(rule, Clause):
         own = facts[rule.place]
         if not rule.negated:
@@ -104,7 +133,7 @@ def holds(rule: Rule, facts: Sequence[Facts]) -> bool:
             return own.count == 0
         begun = facts[rule.since].last
         return begun is not None and (own.last is None or own.last < begun)
-    decided = [holds(inner, facts) for inner in rule.rules]
+    decided = [holds(inner, facts, likelihood) for inner in rule.rules]
     return any(decided) if rule.kind == "any" else all(decided) if rule.kind == "all" else not decided[0]
 
 
@@ -127,6 +156,8 @@ class _Reader:
         if kind in {"did", "did_not"}:
             return self._clause(given, kind, base)
         _only(given, {kind}, base)
+        if kind == LIKELIHOOD:
+            return _likelihood(given[kind], f"{base}/{kind}")
         inner = given[kind]
         if kind == "not":
             return Group(kind, (self.rule(inner, f"{base}/not", depth + 1),))
@@ -157,7 +188,7 @@ class _Reader:
 def _with_since(rule: Rule, reader: _Reader, known: list[Clause]) -> Rule:
     if isinstance(rule, Group):
         return Group(rule.kind, tuple(_with_since(inner, reader, known) for inner in rule.rules))
-    if rule.place not in reader.since:
+    if isinstance(rule, Likelihood) or rule.place not in reader.since:
         return rule
     name, pointer = reader.since[rule.place]
     named = [clause.place for clause in known if clause.event == name and not clause.negated]
@@ -165,6 +196,23 @@ def _with_since(rule: Rule, reader: _Reader, known: list[Clause]) -> Rule:
         detail = "`since` must name the event of exactly one `did` clause of this definition."
         raise _wrong(pointer, "unknown_clause", detail)
     return Clause(rule.place, rule.event, rule.negated, rule.within_days, rule.at_least, rule.where, named[0])
+
+
+def _likelihood(given: object, pointer: str) -> Likelihood:
+    if not isinstance(given, dict) or not given:
+        raise _wrong(pointer, "not_a_bound", f"`{LIKELIHOOD}` takes `at_least`, `below` or both, from 0 to 1.")
+    _only(given, {"at_least", "below"}, pointer)
+    at_least = _share(given.get("at_least", 0), f"{pointer}/at_least")
+    below = _share(given["below"], f"{pointer}/below") if "below" in given else None
+    if below is not None and below <= at_least:
+        raise _wrong(f"{pointer}/below", "empty_range", "`below` must lie above `at_least`.")
+    return Likelihood(at_least, below)
+
+
+def _share(given: object, pointer: str) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
+        raise _wrong(pointer, "out_of_range", "A likelihood is a number from 0 to 1.")
+    return float(given)
 
 
 def _name(given: object, pointer: str) -> str:

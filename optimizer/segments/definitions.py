@@ -22,8 +22,8 @@ class SegmentRequest(BaseModel):
 
     name: str = Field("", max_length=200, description="Shown to people.")
     definition: dict[str, Any] = Field(
-        description="`all`, `any`, `not` around `did` (within_days, at_least, where) and `did_not` (since, "
-        "within_days, where). See docs/segments.md."
+        description="`all`, `any`, `not` around `did` (within_days, at_least, where), `did_not` (since, within_days, "
+        "where) and `conversion_likelihood` (at_least, below). See docs/segments.md."
     )
     refresh_minutes: int = Field(15, ge=1, le=10_080, description="How often members are computed again.")
     purpose: Purpose = Field("email", description="Decides which consent a member must have given.")

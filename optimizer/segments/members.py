@@ -31,6 +31,9 @@ class Member(BaseModel):
     last_event_at: dt.datetime
     items: list[str] = Field(description="Products (`item_id`) of the events that made it a member, newest first.")
     value: float | None = Field(description="Σ value of those events.")
+    conversion_likelihood: float | None = Field(
+        description="How likely it is to convert soon, as of the last refresh; null without a model. Predicted."
+    )
 
 
 class Change(BaseModel):
@@ -102,6 +105,7 @@ def _member(row: SegmentMember, contact: Contact, *, mailable: bool) -> Member:
         last_event_at=row.last_event_at,
         items=row.items,
         value=row.value,
+        conversion_likelihood=row.conversion_likelihood,
     )
 
 

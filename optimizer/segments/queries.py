@@ -12,8 +12,10 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from optimizer.core.rules import Clause, Rule, clauses
+from optimizer.core.rules import Clause, Group, Likelihood, Rule, clauses
 from optimizer.feedback.permission import newest_consent
+from optimizer.signals.likelihood_versions import Scoring
+from optimizer.signals.recent import likelihoods
 from optimizer.storage.events import EventStore, as_utc, naive_utc
 
 NEEDED_CONSENT: Mapping[str, tuple[str, ...]] = {"email": ("email",), "ads": ("ad_user_data", "ad_personalization")}
@@ -31,6 +33,7 @@ class Candidate:
         last_event_at: When it was last seen.
         items: Products of the events that made it fit, newest first.
         value: Σ value of those events; None where none carried one.
+        conversion_likelihood: How likely it is to convert soon; None without a model, 0 when not seen lately.
     """
 
     unit_id: str
@@ -39,9 +42,12 @@ class Candidate:
     last_event_at: dt.datetime
     items: list[str]
     value: float | None
+    conversion_likelihood: float | None
 
 
-def candidates(store: EventStore, project_id: int, rule: Rule, purpose: str, *, now: dt.datetime) -> list[Candidate]:
+def candidates(
+    store: EventStore, project_id: int, rule: Rule, purpose: str, *, now: dt.datetime, model: Scoring | None = None
+) -> list[Candidate]:
     """Find every unit that fits, with or without consent.
 
     Args:
@@ -50,11 +56,13 @@ def candidates(store: EventStore, project_id: int, rule: Rule, purpose: str, *, 
         rule: A parsed definition.
         purpose: ``email`` or ``ads``.
         now: Until when events count.
+        model: What says how likely a unit is to convert; a rule that asks for it needs one.
     """
     events = store.events(project_id)
     events = events.filter(events.unit_id != "", events.timestamp <= naive_utc(now))
     marked = events.mutate(**{f"is{one.place}": _matches(store, events, one, now) for one in clauses(rule)})
-    fitting = _fitting(marked, rule)
+    scores = likelihoods(store, project_id, model.recipe, model.model, now) if model else None
+    fitting = _fitting(marked, rule, scores)
     people = _beside(fitting, _products(store, marked, rule))
     for signal in NEEDED_CONSENT[purpose]:
         said = newest_consent(events, signal).rename({f"may_{signal}": "said"})
@@ -76,6 +84,7 @@ def _candidate(row: Mapping[str, Any], purpose: str) -> Candidate:
         last_event_at=as_utc(row["last_event_at"]),
         items=[row[f"item_{place}"] for place in range(MAXIMUM_ITEMS) if row[f"item_{place}"] is not None],
         value=row["value"],
+        conversion_likelihood=row["conversion_likelihood"],
     )
 
 
@@ -86,17 +95,25 @@ def _matches(store: EventStore, events: ir.Table, clause: Clause, now: dt.dateti
     return matches
 
 
-def _fitting(marked: ir.Table, rule: Rule) -> ir.Table:
+def _fitting(marked: ir.Table, rule: Rule, scores: ir.Table | None) -> ir.Table:
     facts = {f"n{one.place}": marked[f"is{one.place}"].cast("int64").sum() for one in clauses(rule)}
     lasts = {f"t{one.place}": marked.timestamp.max(where=marked[f"is{one.place}"]) for one in clauses(rule)}
     units = marked.group_by("unit_id").agg(
         user_id=marked.user_id.max(), last_event_at=marked.timestamp.max(), **facts, **lasts
     )
-    return units.filter(_holds(units, rule)).select("unit_id", "user_id", "last_event_at")
+    unknown = ibis.null("float64")
+    if scores is not None:
+        units = _beside(units, scores)
+        unknown = units.conversion_likelihood.fill_null(0.0)  # not seen lately
+    units = units.mutate(conversion_likelihood=unknown)
+    return units.filter(_holds(units, rule)).select("unit_id", "user_id", "last_event_at", "conversion_likelihood")
 
 
 def _holds(units: ir.Table, rule: Rule) -> ir.BooleanValue:
-    if not isinstance(rule, Clause):
+    if isinstance(rule, Likelihood):
+        likely = units.conversion_likelihood
+        return (likely >= rule.at_least) & (likely < (2.0 if rule.below is None else rule.below))
+    if isinstance(rule, Group):
         inner = [_holds(units, one) for one in rule.rules]
         if rule.kind == "not":
             return ~inner[0]

@@ -11,9 +11,10 @@ import datetime as dt
 
 from sqlmodel import Session, col, select
 
-from optimizer.core.rules import parse
+from optimizer.core.rules import Rule, asks_likelihood, parse
 from optimizer.feedback.permission import suppressed_units
 from optimizer.segments.queries import Candidate, candidates
+from optimizer.signals.likelihood_versions import Scoring, model_in_use, needed_model
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Segment, SegmentChange, SegmentMember
 
@@ -23,8 +24,13 @@ def refresh(stores: Stores, segment: Segment, *, now: dt.datetime) -> dict[str, 
 
     Returns:
         How many entered, left, and are members now.
+
+    Raises:
+        ConflictError: See `scoring_for`; the members stay as they were.
     """
-    found = candidates(stores.events, segment.project_id, parse(segment.definition), segment.purpose, now=now)
+    rule = parse(segment.definition)
+    model = scoring_for(stores, segment.project_id, rule, now=now)
+    found = candidates(stores.events, segment.project_id, rule, segment.purpose, now=now, model=model)
     with stores.control.session() as session:
         locked = session.exec(select(Segment).where(Segment.id == segment.id).with_for_update()).first()
         if locked is None:
@@ -48,6 +54,16 @@ def refresh(stores: Stores, segment: Segment, *, now: dt.datetime) -> dict[str, 
         session.add(locked)
     left = len(present.keys() - wanted.keys())
     return {"entered": len(entering), "left": left, "members": len(wanted)}
+
+
+def scoring_for(stores: Stores, project_id: int, rule: Rule, *, now: dt.datetime) -> Scoring | None:
+    """Return the model in use, if there is one.
+
+    Raises:
+        ConflictError: The rule asks how likely units are to convert, and no model holds.
+    """
+    find = needed_model if asks_likelihood(rule) else model_in_use
+    return find(stores, project_id, now=now)
 
 
 def remove_suppressed(session: Session, stores: Stores, project_id: int, *, now: dt.datetime) -> int:
@@ -75,7 +91,7 @@ def due_segments(session: Session, *, now: dt.datetime) -> list[Segment]:
 
 
 def _update(session: Session, member: SegmentMember, found: Candidate) -> None:
-    for name in ("user_id", "last_event_at", "items", "value"):
+    for name in ("user_id", "last_event_at", "items", "value", "conversion_likelihood"):
         if getattr(member, name) != getattr(found, name):
             setattr(member, name, getattr(found, name))
     session.add(member)
@@ -91,6 +107,7 @@ def _enter(session: Session, segment: Segment, found: Candidate, now: dt.datetim
             last_event_at=found.last_event_at,
             items=found.items,
             value=found.value,
+            conversion_likelihood=found.conversion_likelihood,
         )
     )
     _record(session, segment, "entered", found.unit_id, found.user_id, "fits the definition", now)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from optimizer.experiments.plan_shapes import PlannedTest
 from optimizer.experiments.report import Report
+from optimizer.signals.likelihood import ModelCard
 
 
 def report_page(report: Report) -> str:
@@ -30,3 +31,10 @@ def plan_picture(planned: PlannedTest, form: Literal["svg", "png", "vega"]) -> b
     from optimizer.web import drawing, plan_pictures  # noqa: PLC0415 - see the module's docstring
 
     return drawing.render(plan_pictures.plan_diagram(planned), form)
+
+
+def calibration_picture(card: ModelCard, form: Literal["svg", "png", "vega"]) -> bytes:
+    """Draw what a model predicted against what happened."""
+    from optimizer.web import drawing, model_pictures  # noqa: PLC0415 - see the module's docstring
+
+    return drawing.render(model_pictures.calibration(card), form)

@@ -3,12 +3,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from optimizer.api._context import EXTENSION
+from optimizer.signals.likelihood import Coefficients, ModelCard
+from optimizer.signals.reports import store_report
+from optimizer.storage.stores import Stores
 from tests.conftest import Clock, KeyedClient
 
 CARTED = {"all": [{"did": "add_to_cart", "within_days": 14}, {"did_not": "purchase", "since": "add_to_cart"}]}
@@ -235,3 +239,36 @@ def test_a_suppression_that_names_nobody_is_refused(client: KeyedClient, item: d
     answer = client.post("/v1/suppressions", json={"suppressions": [item]})
     assert (answer.status_code, answer.json["errors"][0]["pointer"]) == (422, pointer)
     assert "nobody" not in answer.text
+
+
+LIKELY = {"definition": {"all": [{"did": "cart"}, {"conversion_likelihood": {"at_least": 0.5}}]}}
+
+
+def test_a_condition_on_the_likelihood_waits_for_a_model_that_holds(client: KeyedClient) -> None:
+    for method, path in (("put", "/v1/segments/likely"), ("post", "/v1/segments/preview")):
+        refused = getattr(client, method)(path, json=LIKELY)
+        assert refused.status_code == 409
+        assert "No model was trained yet" in refused.json["detail"]
+    client.put("/v1/segments/all", json={"definition": {"did": "cart"}})
+    assert client.post("/v1/segments/all/refresh").status_code == 200
+
+
+def test_members_carry_their_likelihood_and_keep_their_places_when_the_model_is_gone(
+    client: KeyedClient, stores: Stores, project_id: int, clock: Clock
+) -> None:
+    card = ModelCard(
+        status="ok", reason="", goal="buy", horizon_days=7, trained_at=clock.now, training=None, calibration=None,
+        test=None, judgement=None, top_features=[],
+        model=Coefficients(events=["cart"], kinds=[], coefficients=[0.0, 0.0, 0.0, 2.0, 0.0], intercept=-1.0),
+    )  # fmt: skip
+    with stores.control.session() as session:
+        store_report(session, project_id, "likelihood_model", card, now=clock.now)
+    event = {"name": "cart", "user_id": "u1", "consent": {"email": True}}
+    client.post("/v1/events", json={"events": [event, {**event, "user_id": "u2", "name": "look"}]})
+    assert client.put("/v1/segments/likely", json=LIKELY).status_code == 200
+    assert client.post("/v1/segments/likely/refresh").json["members"] == 1
+    [member] = client.get("/v1/segments/likely/members").json["data"]
+    assert member["conversion_likelihood"] == pytest.approx(1 / (1 + math.exp(1) / 4))
+    clock.forward(days=36)  # the model is of another season by now
+    assert client.post("/v1/segments/likely/refresh").status_code == 409
+    assert len(client.get("/v1/segments/likely/members").json["data"]) == 1

@@ -33,6 +33,7 @@ QUESTIONS: dict[str, tuple[str, str, Any]] = {
     "signals at chosen landmark": ("GET", f"/v1/signals?goal=purchase&window_days=14&from={FROM}&to={TO}", None),
     "catalog audit": ("GET", "/v1/catalog/audit?goal=purchase", None),
     "denied consent": ("GET", f"/v1/insights/consent?goal=purchase&from={FROM}&to={TO}&anchor=view_item", None),
+    "likelihood": ("POST", "/v1/signals/likelihood", {"goal": "purchase", "horizon_days": 3}),
     "results": ("GET", "/v1/experiments/pdp/results", None),
     **{f"results by {by}": ("GET", f"/v1/experiments/pdp/results?dimension={by}", None)
        for by in ("device", "source", "placement")},

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from optimizer.core.rules import Facts, clauses, holds, parse
+from optimizer.core.rules import Facts, asks_likelihood, clauses, holds, parse
 from optimizer.errors import InvalidInputError
 
 CARTED_NOT_BOUGHT = {
@@ -70,3 +70,32 @@ def test_deep_nesting_is_refused() -> None:
         deep = {"not": deep}
     with pytest.raises(InvalidInputError, match="8 levels"):
         parse(deep)
+
+
+def test_a_bound_on_the_likelihood_stands_beside_what_a_unit_did() -> None:
+    rule = parse({"all": [{"did": "cart"}, {"conversion_likelihood": {"at_least": 0.1, "below": 0.5}}]})
+    assert [clause.event for clause in clauses(rule)] == ["cart"]
+    assert asks_likelihood(rule)
+    assert not asks_likelihood(parse(CARTED_NOT_BOUGHT))
+    assert [holds(rule, [Facts(1, MONDAY)], likelihood) for likelihood in (0.0, 0.1, 0.49, 0.5)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+    assert not holds(parse({"not": {"conversion_likelihood": {"at_least": 0.1}}}), [], 0.2)
+
+
+@pytest.mark.parametrize(
+    ("bound", "pointer"),
+    [
+        ({}, "/definition/conversion_likelihood"),
+        (0.5, "/definition/conversion_likelihood"),
+        ({"at_least": 1.1}, "/definition/conversion_likelihood/at_least"),
+        ({"at_least": True}, "/definition/conversion_likelihood/at_least"),
+        ({"below": "x"}, "/definition/conversion_likelihood/below"),
+        ({"at_least": 0.5, "below": 0.5}, "/definition/conversion_likelihood/below"),
+        ({"above": 0.5}, "/definition/conversion_likelihood/above"),
+    ],
+)
+def test_a_wrong_bound_is_named(bound: Any, pointer: str) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        parse({"conversion_likelihood": bound})
+    assert refused.value.problems[0].pointer == pointer

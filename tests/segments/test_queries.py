@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from optimizer.core.likelihood import LinearModel
 from optimizer.core.rules import Clause, Facts, clauses, holds, parse
 from optimizer.segments.queries import candidates
+from optimizer.signals.likelihood_versions import Scoring
+from optimizer.signals.recent import Recipe
 from optimizer.storage.stores import Stores
 from tests.conftest import NOON
 
@@ -110,3 +115,26 @@ def test_items_come_newest_first_with_the_value_of_what_made_a_member(
     [found] = candidates(stores.events, project_id, rule, "email", now=NOON)
     assert (found.items, found.value, found.permitted) == (["lamp", "chair"], 60.0, True)
     assert found.last_event_at == NOON - dt.timedelta(hours=10)
+
+
+def test_a_likelihood_is_asked_of_the_model_and_is_0_for_who_was_not_seen_lately(
+    stores: Stores, project_id: int, add_events: Callable[[list[dict[str, Any]]], None]
+) -> None:
+    def seen(unit: str, days: float, times: int) -> list[dict[str, Any]]:
+        return [{"name": "cart", "user_id": unit, "timestamp": NOON - dt.timedelta(days=days)}] * times
+
+    add_events(seen("keen", 1, 20) + seen("cool", 1, 1) + seen("gone", 31, 20))
+    recipe = Recipe(("cart",), ())
+    model = LinearModel(recipe.names, (0.0, 0.0, 0.0, 2.0, 0.0), -4.0)  # log-odds −4 + 2·ln(1 + carts of 7 days)
+    scoring = Scoring(1, recipe, model)
+
+    def fitting(definition: dict[str, Any]) -> dict[str, float | None]:
+        found = candidates(stores.events, project_id, parse(definition), "email", now=NOON, model=scoring)
+        return {one.unit_id: one.conversion_likelihood for one in found}
+
+    keen, cool = 1 / (1 + math.exp(4) / 21**2), 1 / (1 + math.exp(4) / 4)
+    everybody = {"u:keen": pytest.approx(keen), "u:cool": pytest.approx(cool), "u:gone": 0.0}
+    assert fitting({"did": "cart"}) == everybody
+    assert fitting({"conversion_likelihood": {"at_least": 0.5}}).keys() == {"u:keen"}
+    assert fitting({"not": {"conversion_likelihood": {"at_least": 0.5}}}).keys() == {"u:cool", "u:gone"}
+    assert fitting({"conversion_likelihood": {"at_least": 0.01, "below": 0.5}}).keys() == {"u:cool"}

@@ -44,6 +44,7 @@ class SegmentMember(SQLModel, table=True):
     last_event_at: dt.datetime = Field(sa_type=UtcDateTime)
     items: list[str] = Field(default_factory=list, sa_type=JSON)
     value: float | None = None
+    conversion_likelihood: float | None = None
 
 
 class SegmentChange(SQLModel, table=True):
