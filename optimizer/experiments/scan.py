@@ -90,10 +90,10 @@ def sum_together(
     since = (experiment.started_at or as_of).date()
     units = _per_unit(store, project_id, experiment, Scan(groups, as_of, {group.place: since for group in groups}))
     units = _capped(units.filter(*(units[f"in{group.place}"] for group in groups)), groups)
-    at = {key: _at(group, measure.value) for group in groups for key, measure in group.measures.items()}
-    pairs = list(itertools.combinations_with_replacement(at, 2))
-    sums = {f"sum{place}": units[name].sum() for place, name in enumerate(at.values())}
-    products = {f"pair{place}": (units[at[a]] * units[at[b]]).sum() for place, (a, b) in enumerate(pairs)}
+    names = {key: at(group, measure.value) for group in groups for key, measure in group.measures.items()}
+    pairs = list(itertools.combinations_with_replacement(names, 2))
+    sums = {f"sum{place}": units[name].sum() for place, name in enumerate(names.values())}
+    products = {f"pair{place}": (units[names[a]] * units[names[b]]).sum() for place, (a, b) in enumerate(pairs)}
     found = units.group_by("arm").agg(n=units.count(), **sums, **products).to_pyarrow().to_pylist()
     by_arm = {row["arm"]: row for row in found}
     arms = [variant["key"] for variant in experiment.variants]
@@ -103,7 +103,7 @@ def sum_together(
 
     totals = list(zip(*(each(name) for name in sums), strict=True))
     return CrossMoments.of_sums(
-        arms, list(at), each("n"), totals, {pair: each(f"pair{place}") for place, pair in enumerate(pairs)}
+        arms, list(names), each("n"), totals, {pair: each(f"pair{place}") for place, pair in enumerate(pairs)}
     )
 
 
