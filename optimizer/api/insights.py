@@ -8,7 +8,8 @@ from optimizer.api._auth import requires
 from optimizer.api._context import now, project_id, services
 from optimizer.insights.consent import ConsentAnswer, ConsentRequest, model_consent
 from optimizer.insights.funnel import FunnelAnswer, FunnelRequest, funnel
-from optimizer.signals.service import SignalsAnswer, SignalsRequest, rank_signals
+from optimizer.signals.answers import SignalsAnswer, SignalsRequest
+from optimizer.signals.service import rank_signals
 
 blueprint = APIBlueprint("insights", __name__, tag="Insights and signals")
 

@@ -51,9 +51,8 @@ def _funnel(console: Console, imported: Json, found: Json) -> None:
 
 
 def _signals(console: Console, found: Json) -> None:
-    subtitle = (
-        f"{found['units']} shoppers at risk after {found['landmark_hours']:g} h, {found['converters']} bought later"
-    )
+    periods = f"{found['person_periods']:,} periods of {found['period_hours']:.2g} h"
+    subtitle = f"{found['units']} shoppers at risk in {periods}, {found['converters']} bought after their first"
     _title(console, f"3 · What predicts the {found['goal']}?", subtitle)
     table = _table("event", "lift", "95% interval", "q", "naive lift", "worth", "recommendation")
     for signal in found["signals"]:

@@ -19,7 +19,8 @@ from optimizer.core.naming import canonical_name
 from optimizer.errors import NotFoundError
 from optimizer.feedback.outbox import last_sequence, weekly_counts
 from optimizer.feedback.rules import Key, check_destinations, list_rules
-from optimizer.signals.service import Signal, SignalsAnswer, SignalsRequest, rank_signals
+from optimizer.signals.answers import Signal, SignalsAnswer, SignalsRequest
+from optimizer.signals.service import rank_signals
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import FeedbackPolicy, PolicyChoice, SignalRule
 
@@ -211,7 +212,7 @@ def _against(policy: FeedbackPolicy, signal: Signal, weekly: int) -> str | None:
         return "Its figures cannot be computed yet."
     few = f"Too few events for a platform to learn from: {weekly} of {policy.minimum_weekly_events} a week."
     faults = (
-        (signal.funnel_step or signal.recommendation == "drop", signal.reasons[0]),
+        (signal.funnel_step or signal.recommendation in {"keep", "drop"}, signal.reasons[0]),
         (signal.q_value > policy.minimum_q, f"q = {signal.q_value:.2g} is above {policy.minimum_q:g}."),
         (signal.lift <= 1, f"Units that did it convert less often: lift {signal.lift:.2f}."),
         (weekly < policy.minimum_weekly_events, few),

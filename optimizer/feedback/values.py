@@ -7,8 +7,9 @@ import datetime as dt
 from optimizer.errors import NotFoundError
 from optimizer.feedback.outbox import Values
 from optimizer.feedback.rules import list_rules
+from optimizer.signals.answers import SignalsRequest
 from optimizer.signals.goal import default_goal
-from optimizer.signals.service import SignalsRequest, rank_signals
+from optimizer.signals.service import rank_signals
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Project
 

@@ -24,8 +24,9 @@ from optimizer.signals.advice import (
     start_set,
     what_to_drop,
 )
+from optimizer.signals.answers import CAVEAT, Signal, SignalsRequest
 from optimizer.signals.goal import default_goal
-from optimizer.signals.service import CAVEAT, Signal, SignalsRequest, rank_signals
+from optimizer.signals.service import rank_signals
 from optimizer.signals.usage import Traffic, readers, traffic, units_of_both
 from optimizer.storage.stores import Stores
 

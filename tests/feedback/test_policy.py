@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from optimizer.feedback.policy import Choice, choose, maintain_rules
-from optimizer.signals.service import SignalsRequest, rank_signals
+from optimizer.signals.answers import SignalsRequest
+from optimizer.signals.service import rank_signals
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import FeedbackPolicy, SignalRule
 from tests.conftest import Clock, KeyedClient

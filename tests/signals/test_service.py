@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.signals.service import SignalsAnswer, SignalsRequest, rank_signals
+from optimizer.signals.answers import SignalsAnswer, SignalsRequest
+from optimizer.signals.service import rank_signals
 from optimizer.storage.stores import Stores
 from tests.conftest import NOON, KeyedClient
 

@@ -6,9 +6,7 @@ Association, not cause: every answer that carries these figures says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -17,12 +15,8 @@ from optimizer.core.stats.effects import Interval
 from optimizer.core.stats.moments import Moments
 from optimizer.core.stats.proportions import newcombe_interval, wilson_interval
 
-Recommendation = Literal["promote", "keep", "watch", "drop"]
 ALPHA = 0.05
-EQUIVALENT = Interval(0.8, 1.25)  # a lift inside this band does not matter to any decision made from it
 SMALL_EXPECTED = 5
-FUNNEL_STEP_SHARE = 0.95
-PRIOR_UNITS = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,51 +112,6 @@ def figures(counts: Counts) -> Figures:
     )
 
 
-def recommend(
-    found: Figures, q_value: float | None, *, prerequisite_share: float
-) -> tuple[Recommendation, list[str]]:
-    """Say what to do with an event, and why.
-
-    Args:
-        found: Its figures.
-        q_value: Benjamini-Hochberg over all events.
-        prerequisite_share: Share of converters that did it before they converted.
-
-    Returns:
-        promote, keep, watch or drop; one sentence per reason.
-    """
-    if found.lift is None or found.lift_interval is None or q_value is None:
-        return "watch", ["There are not yet units both with and without it, converted and not, to compare."]
-    low, high = found.lift_interval
-    numbers = f"lift {found.lift:.2f} (95% interval {low:.2f} to {high:.2f}), q = {q_value:.2g}"
-    inside = EQUIVALENT.lower < low and high < EQUIVALENT.upper
-    band = f"{EQUIVALENT.lower:g} to {EQUIVALENT.upper:g}"
-    share = f"{prerequisite_share:.0%} of converters did it first"
-    rules: tuple[tuple[bool, Recommendation, str], ...] = (
-        (prerequisite_share >= FUNNEL_STEP_SHARE, "keep", f"Funnel step, not a predictor: {share}"),
-        (inside, "drop", f"No difference worth a decision: the interval lies inside {band}"),
-        (q_value > ALPHA, "watch", "Not told apart from no association yet"),
-        (low > EQUIVALENT.upper, "promote", "Units that did it convert more often later on"),
-        (high < 1, "keep", "Units that did it convert less often: useful to know, nothing to promote"),
-    )
-    for holds, recommendation, reason in rules:
-        if holds:
-            return recommendation, [f"{reason}; {numbers}."]
-    return "keep", [f"Associated, but the lift may be below {EQUIVALENT.upper:g}; {numbers}."]
-
-
-def shrunk_value(total: float, units: int, overall_total: float, overall_units: int) -> float | None:
-    """Return the mean value per unit, drawn towards the overall mean with the weight of 50 units.
-
-    Returns:
-        The value, or None without any unit.
-    """
-    if overall_units == 0:
-        return None
-    overall = overall_total / overall_units
-    return (total + PRIOR_UNITS * overall) / (units + PRIOR_UNITS)
-
-
 def _association(cells: np.ndarray) -> tuple[float, str]:
     expected = np.outer(cells.sum(1), cells.sum(0)) / cells.sum()
     if expected.min() < SMALL_EXPECTED:
@@ -194,14 +143,3 @@ def _mutual_information(cells: np.ndarray) -> float:
     apart = np.outer(joint.sum(1), joint.sum(0))
     filled = joint > 0
     return max(0.0, float((joint[filled] * np.log2(joint[filled] / apart[filled])).sum()))
-
-
-def landmark_choice(candidates: Sequence[tuple[float, int]], converters: int) -> float:
-    """Choose the longest landmark that leaves at least half of the converters after it.
-
-    Args:
-        candidates: (hours, converters after it), by ascending hours; at least one.
-        converters: All converters.
-    """
-    fitting = [hours for hours, after in candidates if 2 * after >= converters]
-    return max(fitting, default=candidates[0][0])

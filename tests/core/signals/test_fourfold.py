@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import Table2x2
 
-from optimizer.core.signals import Counts, figures, landmark_choice, recommend, shrunk_value
+from optimizer.core.signals.fourfold import Counts, figures
 
 cells = st.integers(1, 5_000)
 VIDEO = Counts(1_000, 120, 9_000, 270)  # 12% of those who watched bought, 3% of the others
@@ -49,14 +49,12 @@ def test_the_p_value_is_scipys(a: int, b: int, c: int, d: int) -> None:
 def test_no_table_makes_a_number_that_is_not_one(a: int, b: int, c: int, d: int) -> None:
     found = figures(Counts(a + b, a, c + d, c))
     assert all(math.isfinite(number) for number in flat(dataclasses.asdict(found)))
-    assert recommend(found, found.p_value, prerequisite_share=0.0)[1]
 
 
 def test_the_quoted_example_has_lift_four() -> None:
     found = figures(VIDEO)
     assert found.lift == pytest.approx(4.0)
     assert found.mutual_information_bits == pytest.approx(_entropy_difference(VIDEO))
-    assert recommend(found, 1e-9, prerequisite_share=0.3)[0] == "promote"
 
 
 def _entropy_difference(counts: Counts) -> float:
@@ -73,37 +71,7 @@ def _entropy_difference(counts: Counts) -> float:
             (counts.units_without, counts.converted_without),
         )
     )
-    return bits(converted / total) - conditional
-
-
-@pytest.mark.parametrize(
-    ("counts", "q_value", "share", "expected"),
-    [
-        (VIDEO, 0.001, 0.97, "keep"),  # a step everybody passes
-        (Counts(100, 4, 900, 27), 0.4, 0.1, "watch"),  # too few to tell
-        (Counts(50_000, 5_000, 50_000, 5_020), 0.9, 0.1, "drop"),  # surely no difference that matters
-        (Counts(50_000, 5_500, 50_000, 5_000), 0.001, 0.1, "drop"),  # real, and too small
-        (Counts(5_000, 200, 5_000, 500), 0.001, 0.1, "keep"),  # predicts the opposite
-        (Counts(0, 0, 100, 10), None, 0.0, "watch"),
-    ],
-)
-def test_recommendations_follow_the_interval_not_the_p_value_alone(
-    counts: Counts, q_value: float | None, share: float, expected: str
-) -> None:
-    recommendation, reasons = recommend(figures(counts), q_value, prerequisite_share=share)
-    assert recommendation == expected
-    assert reasons
-
-
-def test_values_are_drawn_towards_the_overall_mean() -> None:
-    assert shrunk_value(0.0, 0, 1_000.0, 100) == 10.0
-    assert shrunk_value(50 * 30.0, 50, 1_000.0, 100) == 20.0
-    assert shrunk_value(0.0, 0, 0.0, 0) is None
-
-
-def test_the_landmark_keeps_half_of_the_converters() -> None:
-    assert landmark_choice([(1.0, 90), (24.0, 60), (72.0, 40)], 100) == 24.0
-    assert landmark_choice([(1.0, 10), (24.0, 0)], 100) == 1.0
+    return float(bits(converted / total) - conditional)
 
 
 def test_impossible_counts_are_refused() -> None:

@@ -1,0 +1,83 @@
+"""Whether values predicted from early weeks hold for the units of later weeks, by event and source."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.core.signals.values import PRIOR_UNITS, calibration_slope
+from optimizer.signals.answers import Calibration, CalibrationPoint
+from optimizer.signals.cohorts import Cohort
+from optimizer.signals.worths import Worths
+
+LEARNED_SHARE = 0.6  # of the slices of weeks; the later ones are held out
+MINIMUM_WEEKS = 3
+MINIMUM_UNITS = 50  # in each half, for a point to be drawn
+
+
+def calibrate(worths: Worths, cohort: Cohort) -> Calibration:
+    """Predict from the earlier weeks and compare with the later ones."""
+    weeks = np.unique(worths.keys["week"])
+    if not worths.valued.any():
+        return _none("no_values", "No occurrence of the goal carries a value.")
+    if len(weeks) < MINIMUM_WEEKS:
+        said = f"Units first came in {len(weeks)} slices of weeks; {MINIMUM_WEEKS} are needed to hold some out."
+        return _none("too_little_history", said)
+    learned = int(len(weeks) * LEARNED_SHARE)
+    later = worths.keys["week"] > weeks[learned - 1]
+    points = [
+        point for place, event in enumerate(cohort.events) for point in _points(worths, cohort, place, event, later)
+    ]
+    units = np.array([point.units for point in points], float)
+    found = calibration_slope(
+        np.array([point.predicted for point in points]), np.array([point.observed for point in points]), units
+    )
+    if found is None:
+        return _none("too_little_history", "Too few units did an event in both the earlier and the later weeks.")
+    said = (
+        f"Predicted from {learned} of {len(weeks)} slices of weeks, compared in the later ones: slope "
+        f"{found.slope:.2f}, observed ÷ predicted {found.ratio:.2f}."
+    )
+    return Calibration(
+        status="ok",
+        detail=said,
+        slope=found.slope,
+        slope_error=found.standard_error,
+        ratio=found.ratio,
+        points=points,
+    )
+
+
+def _points(
+    worths: Worths, cohort: Cohort, place: int, event: str, later: NDArray[np.bool_]
+) -> list[CalibrationPoint]:
+    def mean(kept: NDArray[np.bool_], towards: float) -> float:
+        units, value = worths.units_with[place][kept].sum(), worths.value_with[place][kept].sum()
+        return float((value + PRIOR_UNITS * towards) / (units + PRIOR_UNITS))
+
+    everybody = worths.units[~later].sum()
+    if not everybody:
+        return []
+    overall = mean(~later, float(worths.value[~later].sum() / everybody))
+    points = []
+    for code, source in enumerate(cohort.traits["source"].names):
+        here = worths.keys["source"] == code
+        seen, held_out = (int(worths.units_with[place][here & half].sum()) for half in (~later, later))
+        if min(seen, held_out) < MINIMUM_UNITS:
+            continue
+        points.append(
+            CalibrationPoint(
+                event=event,
+                source=source,
+                units=held_out,
+                predicted=mean(here & ~later, overall),
+                observed=float(worths.value_with[place][here & later].sum()) / held_out,
+            )
+        )
+    return points
+
+
+def _none(status: Literal["too_little_history", "no_values"], detail: str) -> Calibration:
+    return Calibration(status=status, detail=detail, slope=None, slope_error=None, ratio=None, points=[])
