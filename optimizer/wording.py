@@ -8,6 +8,7 @@ NONE = "–"
 PROVEN_BELOW = 0.001
 Pair = tuple[float, float]
 WHOLE_FROM = 100
+NOTABLE = 0.005
 
 
 class _Unadjusted(Protocol):
@@ -102,7 +103,8 @@ def notes(found: _Found) -> list[str]:
     if found.unadjusted is not None and found.variance_reduction is not None:
         plain = found.unadjusted.relative
         shown = signed(found.unadjusted.absolute if plain is None else plain, percent=plain is not None)
-        lines.append(f"without covariates {shown}; they took away {found.variance_reduction:.0%} of the variance")
+        taken = f"{found.variance_reduction:.0%}" if found.variance_reduction >= NOTABLE else "hardly any"
+        lines.append(f"without covariates {shown}; they took away {taken} of the variance")
     if found.shrunk_relative is not None and found.significant:
         lines.append(f"{signed(found.shrunk_relative, percent=True)} after taking out a winner's luck")
     if found.chance_to_win is not None:

@@ -12,6 +12,7 @@ from optimizer.api._auth import requires
 from optimizer.api._context import now, project_id, services
 from optimizer.api._forms import MEDIA_TYPES, STANDS_ALONE, chosen_form
 from optimizer.experiments.measured import measure, resolve_names
+from optimizer.experiments.past import past_of
 from optimizer.experiments.plan_shapes import PlannedTest, PlanRequest
 from optimizer.experiments.plan_subjects import asked_names
 from optimizer.experiments.planning import plan
@@ -44,7 +45,8 @@ def make_plan(body: PlanRequest, query: PlanQuery) -> Response:
     stores = services().stores
     with stores.control.reading() as session:
         metrics = resolve_names(session, project_id(), [name for _, name, _ in asked_names(body)])
-    found = plan(body, measure(stores.events, project_id(), metrics, now=now()))
+        past = past_of(session, project_id())
+    found = plan(body, measure(stores.events, project_id(), metrics, now=now()), past=past)
     form = chosen_form(request, query.format, "json", "svg", "png", "vega")
     if form == "svg" or form == "png" or form == "vega":  # noqa: PLR1714 - mypy narrows these, not `in`
         picture = services().presenter.plan_picture(found, form)

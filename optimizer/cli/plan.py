@@ -101,6 +101,7 @@ def command(  # noqa: PLR0917 - click hands over the declared options
 
 def _planned(asked: Any, data_dir: Path | None, project: str) -> Any:  # noqa: ANN401 - types that load the statistics
     from optimizer.experiments.measured import measure, resolve_names  # noqa: PLC0415 - as above
+    from optimizer.experiments.past import past_of  # noqa: PLC0415 - as above
     from optimizer.experiments.plan_subjects import asked_names  # noqa: PLC0415 - as above
     from optimizer.experiments.planning import plan  # noqa: PLC0415 - as above
     from optimizer.storage.tables.base import utc_now  # noqa: PLC0415 - as above
@@ -121,7 +122,8 @@ def _planned(asked: Any, data_dir: Path | None, project: str) -> Any:  # noqa: A
     with opened_folder(data_dir, project, "plan") as (stores, project_id):
         with stores.control.reading() as session:
             metrics = resolve_names(session, project_id, [name for _, name, _ in asked_names(asked)])
-        return plan(asked, measure(stores.events, project_id, metrics, now=utc_now()))
+            past = past_of(session, project_id)
+        return plan(asked, measure(stores.events, project_id, metrics, now=utc_now()), past=past)
 
 
 def _fields(goal: str, typed: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ for as long as the metric's window; units too young for that are left out, becau
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -115,6 +116,8 @@ def _from_events(store: EventStore, project_id: int, found: Resolved, now: dt.da
     if not row["n"]:
         hours = found.metric.window_hours or 0.0
         return f"Nobody was first seen long enough ago for its window of {hours:g} hours to have passed."
+    if not all(math.isfinite(one) for one in row.values()):
+        return "Its values are so large that their squares cannot be added up."
     products = {(one, other): [row[f"{one}_{other}"]] for place, one in enumerate(names) for other in names[place:]}
     cross = CrossMoments.of_sums("a", names, [row["n"]], [[row[name] for name in names]], products)
     rate = found.metric.type == "proportion"

@@ -95,7 +95,9 @@ class ProxyNote(BaseModel):
         description="Visitors per variant that the goal's effect needs on it; null when no size reaches the power."
     )
     days_for_goal_effect: int | None = Field(description="Likewise in days; null without daily visitors.")
-    quality: float | None = Field(description="Noise-corrected quality; null without past experiments.")
+    quality: float | None = Field(
+        description="Noise-corrected link with the goal in a test of that size; null without past experiments."
+    )
     warning: str = Field(description="What a person must know before deciding by it.")
 
 

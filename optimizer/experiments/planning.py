@@ -7,7 +7,6 @@ effect on both is assumed, and every answer says that this is an assumption, and
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from optimizer.core.proxies.assessment import Assessment
@@ -16,6 +15,7 @@ from optimizer.core.stats.power import whole_weeks
 from optimizer.core.stats.sizes import alpha_each
 from optimizer.core.stats.targets import Target, shares
 from optimizer.experiments.measured import NOTHING, Measured
+from optimizer.experiments.past import Past, nothing_past
 from optimizer.experiments.plan_shapes import (
     AcceptedLoss,
     CurvePoint,
@@ -53,18 +53,16 @@ class _Planner:
     weights: list[float]
     power: float
     daily: float | None
-    past: Mapping[str, Assessment]
+    past: Past
 
 
-def plan(
-    request: PlanRequest, measured: Measured = NOTHING, *, past: Mapping[str, Assessment] | None = None
-) -> PlannedTest:
+def plan(request: PlanRequest, measured: Measured = NOTHING, *, past: Past = nothing_past) -> PlannedTest:
     """Answer a plan.
 
     Args:
         request: The question.
         measured: What the project's own data show, used where the request gives nothing.
-        past: What past experiments say of each proxy, by its name; without it equal relative effects are assumed.
+        past: What past experiments say of a proxy; where they say nothing equal relative effects are assumed.
 
     Raises:
         InvalidInputError: A metric has neither a given nor a measured baseline, or the effect is impossible.
@@ -83,7 +81,7 @@ def plan(
     )
     power = guarded_power(request.power, len(request.guardrails))
     daily = request.daily_visitors or measured.daily_visitors
-    planner = _Planner(request, design, weights, power, daily, past or {})
+    planner = _Planner(request, design, weights, power, daily, past)
     goal = subjects[0]
     needed = _visitors(planner, goal)
     metrics = [_metric(planner, subject, goal, needed) for subject in subjects]
@@ -149,6 +147,12 @@ def _metric(planner: _Planner, subject: Subject, goal: Subject, goal_visitors: f
     )
 
 
+def _judged(planner: _Planner, subject: Subject, goal: Subject, total: float) -> Assessment | None:
+    split = planner.plan.split
+    pair = 4.0 * total / (1.0 / split.control + 1.0 / split.treatment)  # two equal arms that are as precise
+    return planner.past(subject.name, goal.name, pair)
+
+
 def _effect(planner: _Planner, subject: Subject) -> float:
     if subject.margin is None:
         return planner.request.relative_mde
@@ -160,12 +164,13 @@ def _days(planner: _Planner, visitors: float, subject: Subject) -> int | None:
 
 
 def _proxy_note(planner: _Planner, subject: Subject, goal: Subject) -> ProxyNote:
-    found = planner.past.get(subject.name)
     effect = planner.request.relative_mde * goal.level.mean
-    if found is None or found.status != "ok":
-        total: float | None = _visitors(planner, subject)
-    else:
+    total: float | None = _visitors(planner, subject)
+    found = _judged(planner, subject, goal, total or 0.0)
+    if found is not None and found.status == "ok":
         total = visitors_for_goal_effect(found, effect, subject.level, planner.plan, planner.power)
+        if total is not None:
+            found = _judged(planner, subject, goal, total)
     learned = found is not None and found.status == "ok"
     return ProxyNote(
         effect_basis="past_experiments" if learned else "assumed_equal",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -11,10 +10,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from optimizer.core.naming import canonical_name
-from optimizer.ingest.event import Verdict
+from optimizer.ingest.event import LARGEST_VALUE, Verdict
 from optimizer.storage.events import naive_utc
 
 Natural = Annotated[int, Meta(ge=0, le=2**53)]
+LARGEST_SQUARES = LARGEST_VALUE**2
 CANONICAL_DIMENSIONS = frozenset({"source", "medium", "campaign"})
 
 
@@ -77,11 +77,15 @@ def _refusal(count: Count, name: str, now: dt.datetime) -> tuple[str, str] | Non
             "invalid_field",
             "`occurrences` must not be below `visitors`.",
         ),
-        (not math.isfinite(count.value), "invalid_field", "`value` must be a finite number."),
         (
-            squares is not None and not (math.isfinite(squares) and squares >= 0),
+            not abs(count.value) <= LARGEST_VALUE,  # NaN is not either
             "invalid_field",
-            "`value_squares` must be a finite number and not negative.",
+            f"`value` must be a number of at most {LARGEST_VALUE:g} either way.",
+        ),
+        (
+            squares is not None and not 0 <= squares <= LARGEST_SQUARES,
+            "invalid_field",
+            f"`value_squares` must be a number from 0 to {LARGEST_SQUARES:g}.",
         ),
         (bool(count.experiment) != bool(count.variant), "invalid_field", "`experiment` and `variant` go together."),
     )

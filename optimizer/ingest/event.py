@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 NOT_ENROLLED = "not_enrolled"  # the variant named to whoever evaluates a test without being in it: nobody counts them
+LARGEST_VALUE = 1e15  # its square, summed over everybody, must stay a number
 Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
 Label = Annotated[str, Meta(max_length=200)]
 Url = Annotated[str, Meta(max_length=4000)]

@@ -7,7 +7,6 @@ thread is left with deduplication and the commit. This is the hot path: what is 
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +18,7 @@ from optimizer.ingest.attribution import attributed
 from optimizer.ingest.bots import is_bot
 from optimizer.ingest.catalog_views import CatalogView, KnownName
 from optimizer.ingest.contacts import ContactHashes, hash_contacts
-from optimizer.ingest.event import NOT_ENROLLED, Alias, Event, Exposure, Verdict
+from optimizer.ingest.event import LARGEST_VALUE, NOT_ENROLLED, Alias, Event, Exposure, Verdict
 from optimizer.ingest.identity import unit_of
 from optimizer.ingest.match_data import Contact, Kept, MatchData
 from optimizer.ingest.rows import (
@@ -207,8 +206,9 @@ class Preparer:
     def _refusal(self, index: int, event: Event, name: str, known: KnownName | None) -> Verdict | None:
         if not name:
             return Verdict(index, "missing_name", "`name` must contain a letter or a digit.")
-        if event.value is not None and not math.isfinite(event.value):
-            return Verdict(index, "invalid_field", "`value` must be a finite number.")
+        if event.value is not None and not abs(event.value) <= LARGEST_VALUE:  # NaN is not either
+            detail = f"`value` must be a number of at most {LARGEST_VALUE:g} either way."
+            return Verdict(index, "invalid_field", detail)
         if self.catalog.strict:
             known = known or self.catalog.names.get(name)
             if known is None or not known.catalogued:

@@ -131,6 +131,7 @@ def test_a_bad_event_never_fails_its_batch(client: KeyedClient, stores: Stores, 
         {"name": "!!"},
         {"name": "x", "properties": {"blob": "x" * 40_000}},
         {"name": "x", "user_id": "u\u0000"},
+        {"name": "x", "value": 1e16},
         {"name": "purchase", "anonymous_id": "a"},
     )
     assert answer["accepted"] == 2
@@ -144,6 +145,7 @@ def test_a_bad_event_never_fails_its_batch(client: KeyedClient, stores: Stores, 
         (7, "missing_name"),
         (8, "too_large"),
         (9, "nul_character"),
+        (10, "invalid_field"),
     ]
     assert [row["name"] for row in stored(stores, project_id)] == ["view_item", "purchase"]
 

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.conftest import NOON, KeyedClient
@@ -174,3 +175,33 @@ def test_a_plan_comes_as_a_picture(client: KeyedClient) -> None:
     assert "b_cart" in drawn.get_data(as_text=True)
     wrong = client.post("/v1/plans?format=gif", json=body)
     assert (wrong.status_code, wrong.json["errors"][0]["pointer"]) == (422, "/query/format")
+
+
+def past_experiment(number: int, moved: float) -> dict[str, Any]:
+    """Forty thousand units in which purchases moved by a tenth of what carts moved."""
+    arms = []
+    for key, carts, bought in (("control", 0.3, 0.03), ("treatment", 0.3 + moved, 0.03 + 0.1 * moved)):
+        sums = [round(20_000 * carts), round(20_000 * bought)]
+        both = round(0.9 * sums[1])
+        arms.append(
+            {"key": key, "n": 20_000, "sums": sums, "cross_products": [[sums[0], both], [both, sums[1]]]},
+        )
+    return {"key": f"past-{number}", "metrics": ["add_to_cart", "purchase"], "variants": arms}
+
+
+def test_past_experiments_say_what_the_goals_effect_means_for_a_proxy(client: KeyedClient) -> None:
+    moves = np.random.default_rng(4).normal(0.0, 0.03, 60)
+    past = {"experiments": [past_experiment(number, move) for number, move in enumerate(moves)]}
+    assert client.post("/v1/experiments/history", json=past).json["accepted"] == 60
+    body = {"goal": "purchase", "proxies": ["Add to cart", "wishlist"], "daily_visitors": 1500, "relative_mde": 0.1,
+            "baselines": {"purchase": 0.03, "add_to_cart": 0.3, "wishlist": 0.1}}  # fmt: skip
+    answer = client.post("/v1/plans", json=body).json
+    _, carts, wishes = (metric["proxy"] for metric in answer["metrics"])
+    assert carts["effect_basis"] == "past_experiments"
+    # A goal's effect of .003 is one of .03 on the proxy: as large as its own 10%, and near its own size.
+    assert carts["visitors_for_goal_effect"] == pytest.approx(answer["metrics"][1]["visitors_per_variant"], rel=0.25)
+    assert 0.5 < carts["quality"] <= 1
+    assert "60 past experiments" in carts["warning"]
+    assert (wishes["effect_basis"], wishes["quality"]) == ("assumed_equal", None)
+    assert "as past experiments say" in answer["recommended"]["reason"]
+    assert client.post("/v1/plans", json=body).json == answer

@@ -104,3 +104,11 @@ def test_a_project_without_events_has_nothing_to_measure(stores: Stores, project
     with stores.control.reading() as session:
         known = resolve_names(session, project_id, ["purchase"])
     assert measure(stores.events, project_id, known, now=NOON) == Measured()
+
+
+@pytest.mark.usefixtures("orders")
+def test_values_beyond_all_sums_are_said_to_be(stores: Stores, project_id: int, add_events: Add) -> None:
+    add_events([{"name": "purchase", "timestamp": NOON - dt.timedelta(days=1), "user_id": "u1", "value": 1e300}])
+    found = measured(stores, project_id, type="sum", event="purchase")
+    assert "own-metric" not in found.levels
+    assert "so large" in found.unusable["own-metric"]

@@ -15,6 +15,7 @@ from statsmodels.stats.power import NormalIndPower
 from optimizer.core.proxies.assessment import Assessment
 from optimizer.errors import InvalidInputError
 from optimizer.experiments.measured import Definition, Measured
+from optimizer.experiments.past import Past
 from optimizer.experiments.plan_shapes import PlannedTest, PlanRequest
 from optimizer.experiments.planning import plan
 from optimizer.experiments.sizing import Level
@@ -24,6 +25,15 @@ BASELINES = {"purchase": 0.02, "add_to_cart": 0.30}
 
 def ask(**changes: Any) -> PlanRequest:
     return PlanRequest(**{"goal": "purchase", "proxies": ["add_to_cart"], "baselines": BASELINES, **changes})
+
+
+def always(found: Assessment) -> Past:
+    def judge(proxy: str, goal: str, units: float) -> Assessment:
+        assert (proxy, goal) == ("add_to_cart", "purchase")
+        assert units > 0
+        return found
+
+    return judge
 
 
 def goal_of(planned: PlannedTest) -> int:
@@ -181,7 +191,7 @@ def test_past_experiments_translate_the_effect() -> None:
         goal = 1e-6
         covariance = np.array([[line**2 * goal + scatter, line * goal], [line * goal, goal]])
         past = Assessment("ok", "Learned.", 12, 12, covariance=covariance, quality=0.9)
-        [_, proxy] = plan(ask(), past={"add_to_cart": past}).metrics
+        [_, proxy] = plan(ask(), past=always(past)).metrics
         note = proxy.proxy
         assert note is not None
         assert note.effect_basis == "past_experiments"
@@ -192,7 +202,7 @@ def test_past_experiments_translate_the_effect() -> None:
             z = stats.norm.isf(0.025) + stats.norm.ppf(0.8)
             assert note.visitors_for_goal_effect == math.ceil(2 * 0.21 * z**2 / (line * 0.002) ** 2)
     unsure = Assessment("not_enough_evidence", "Only 3 past experiments.", 3, 3)
-    [_, proxy] = plan(ask(), past={"add_to_cart": unsure}).metrics
+    [_, proxy] = plan(ask(), past=always(unsure)).metrics
     assert proxy.proxy is not None
     assert proxy.proxy.effect_basis == "assumed_equal"
     assert "Only 3" in proxy.proxy.warning

@@ -1,0 +1,40 @@
+"""What past experiments say of a plan's proxies, asked at the size that the plan itself comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from sqlmodel import Session
+
+from optimizer.core.naming import canonical_name
+from optimizer.core.proxies.assessment import Assessment, assess
+from optimizer.signals.history import read_history
+
+Past = Callable[[str, str, float], Assessment | None]
+SEED = 20_230_918  # the same plan asked for again must say the same
+
+
+def nothing_past(proxy: str, goal: str, units: float) -> None:
+    """Know of no past experiment."""
+    del proxy, goal, units
+
+
+def past_of(session: Session, project_id: int) -> Past:
+    """Read a project's past experiments once.
+
+    Returns:
+        A judge of (proxy, goal, units over two equal arms); None where no experiment measured both.
+    """
+    history = read_history(session, project_id)
+    known = {canonical_name(metric): metric for metric in history.metrics()} | {
+        metric: metric for metric in history.metrics()
+    }
+
+    def judge(proxy: str, goal: str, units: float) -> Assessment | None:
+        if proxy not in known or goal not in known:
+            return None
+        corpus = history.corpus(known[proxy], known[goal])
+        return None if corpus is None else assess(corpus, units, np.random.default_rng(SEED))
+
+    return judge
