@@ -106,7 +106,15 @@ class GoalForecast(BaseModel):
 
     relative: float
     interval: Pair | None
-    basis: str
+    basis: str = Field(description="past_experiments or assumed_equal, and what that means here.")
+    variant: str = Field("", description="Whose effect it is.")
+    absolute: float | None = Field(None, description="In the goal's own unit; only past experiments tell.")
+    absolute_interval: Pair | None = None
+    chance_positive: float | None = Field(None, description="That the goal's true effect is above 0.")
+    experiments: int = Field(0, description="Past experiments that it was learned from.")
+    measured: float | None = Field(None, description="The goal's own relative effect, once it has a result.")
+    agrees: bool | None = Field(None, description="Whether that goes the way that was said.")
+    score: str = Field("", description="How often the proxy was right about the goal before.")
 
 
 class DecisionAnswer(BaseModel):

@@ -12,6 +12,7 @@ from optimizer.core.stats.decisions import Candidate, decide
 from optimizer.core.stats.guardrails import HARM_ALPHA, Guardrail, Margin, guard, guarded_power
 from optimizer.core.stats.multiplicity import benjamini_hochberg, holm
 from optimizer.experiments.answers import (
+    GoalForecast,
     MetricAnswer,
     ResultAnswer,
     SeriesPoint,
@@ -22,11 +23,12 @@ from optimizer.experiments.answers import (
     variant_answers,
 )
 from optimizer.experiments.finished import total
+from optimizer.experiments.forecast import Learned, forecast_goal, learn
 from optimizer.experiments.gather import Gathered, gather
 from optimizer.experiments.harm import watch_harm
 from optimizer.experiments.health import exposure_checks, warnings_of
 from optimizer.experiments.metrics import Resolved
-from optimizer.experiments.progress import against_plan, daily_units, forecast_goal
+from optimizer.experiments.progress import against_plan, daily_units
 from optimizer.experiments.series import effect_by_day
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Experiment, Metric
@@ -81,7 +83,7 @@ def examine(
     examined = compare_all(experiment, metrics, cases, gathered.refused)
     if spent.missing:
         examined = [replace(found, comparisons=_between_looks(found.comparisons, spent)) for found in examined]
-    return _conclude(experiment, gathered, examined, spent, as_of=as_of)
+    return _conclude(experiment, gathered, examined, spent, learn(stores.control, experiment), as_of=as_of)
 
 
 def weights_of(experiment: Experiment) -> dict[str, float]:
@@ -214,10 +216,12 @@ def _conclude(
     gathered: Gathered,
     examined: list[Examined],
     spent: Spent,
+    learned: Learned,
     *,
     as_of: dt.datetime,
 ) -> ResultAnswer:
     primary = next(found for found in examined if found.role == "primary")
+    goal = next((found for found in examined if found.role == "goal"), None)
     weights = weights_of(experiment)
     checks = [ratio_check(gathered.units, weights, experiment.method), *exposure_checks(gathered)]
     found = decide(
@@ -233,11 +237,22 @@ def _conclude(
         units=gathered.units,
         checks=check_answers(checks),
         metrics=[metric_answer(one, gathered.units, _series(gathered, one)) for one in examined],
-        decision=decision_answer(found, forecast_goal(experiment, primary.comparisons)),
-        warnings=warnings_of(experiment, gathered, primary.case, as_of=as_of),
+        decision=decision_answer(found, _forecast(experiment, primary, goal, learned)),
+        warnings=[*warnings_of(experiment, gathered, primary.case, as_of=as_of), *_drift(learned)],
         plan=against_plan(experiment, gathered, primary.case, as_of=as_of),
         information=list(spent.looks),
     )
+
+
+def _forecast(
+    experiment: Experiment, primary: Examined, goal: Examined | None, learned: Learned
+) -> GoalForecast | None:
+    comparisons, case = (goal.comparisons, goal.case) if goal is not None else ([], None)
+    return forecast_goal(experiment, primary.comparisons, comparisons, case, learned)
+
+
+def _drift(learned: Learned) -> list[str]:
+    return [learned.score.warning] if learned.score is not None and learned.score.warning else []
 
 
 def _series(gathered: Gathered, one: Examined) -> list[SeriesPoint]:

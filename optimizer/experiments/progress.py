@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from typing import Any
 
-from optimizer.core.stats.comparison import Case, Comparison
+from optimizer.core.stats.comparison import Case
 from optimizer.core.stats.figures import figures
-from optimizer.experiments.answers import GoalForecast, PlanAnswer
+from optimizer.experiments.answers import PlanAnswer
 from optimizer.experiments.gather import Gathered
 from optimizer.storage.tables import Experiment
 
-ASSUMED_EQUAL = (
-    "assumed_equal: the goal is taken to move by the same share as the primary metric, which is optimistic and "
-    "nothing in this test shows"
-)
 NOTABLE = 0.2  # by which share a plan may be missed before it is worth a word
 
 
@@ -64,19 +59,6 @@ def against_plan(
         baseline=baseline,
         detail=" ".join(miss for miss in misses if miss) or "As planned, where the plan says anything.",
     )
-
-
-def forecast_goal(experiment: Experiment, comparisons: Sequence[Comparison]) -> GoalForecast | None:
-    """Say what the best variant's effect would mean for the goal, if the goal moved alike."""
-    if experiment.goal_metric is None or experiment.goal_metric == experiment.primary_metric:
-        return None
-    shown = [found for found in comparisons if found.status == "ok" and found.relative is not None]
-    if not shown:
-        return None
-    best = min(shown, key=lambda found: (not found.significant, found.p_value or 1 - (found.chance_to_win or 0)))
-    relative = best.relative if best.shrunk_relative is None else best.shrunk_relative
-    interval = tuple(best.relative_interval) if best.relative_interval else None
-    return GoalForecast(relative=relative or 0.0, interval=interval, basis=ASSUMED_EQUAL)
 
 
 def _planned_metric(plan: dict[str, Any], key: str) -> dict[str, Any]:

@@ -3,75 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from apiflask import APIFlask
 from sqlmodel import select
 
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import ProxyVerdict
 from tests.conftest import Clock, KeyedClient
-from tests.jobs.test_jobs import ring
+from tests.experiments.ended import STOP, Expose, Remember, conduct, stop
 
-Add = Callable[[list[dict[str, Any]]], None]
-Expose = Callable[..., None]
-Remember = Callable[[], dict[str, Any]]
-START = dt.datetime(2026, 10, 25, tzinfo=dt.UTC)
-STOP = START + dt.timedelta(days=5)
 HISTORY = "/v1/experiments/history"
-
-
-@pytest.fixture
-def shop(client: KeyedClient) -> KeyedClient:
-    for name in ("add_to_cart", "purchase", "wishlist"):
-        client.put(f"/v1/catalog/events/{name}", json={"status": "active"})
-    body = {"type": "proportion", "event": "purchase", "window_hours": 240}
-    assert client.put("/v1/metrics/bought", json=body).status_code == 200
-    return client
-
-
-def conduct(client: KeyedClient, key: str = "pdp", **changes: Any) -> None:
-    design = {
-        "key": key, "name": "Button",
-        "variants": [{"key": "control"}, {"key": "treatment"}, {"key": "off", "weight": 0}],
-        "primary_metric": "add_to_cart", "goal_metric": "bought", "planned_visitors": 10_000, **changes,
-    }  # fmt: skip
-    assert client.post("/v1/experiments", json=design).status_code == 201
-    assert client.post(f"/v1/experiments/{key}/start", json={"at": START.isoformat()}).status_code == 200
-
-
-@pytest.fixture
-def visitors(add_events: Add, add_exposures: Add) -> Expose:
-    """Expose 200 a variant: 60 and 90 carts, of whom a third buy after a week, 10 and 20 wish something."""
-
-    def expose(key: str = "pdp", *, lost: int = 0) -> None:
-        events, exposures = [], []
-        for variant, carts, wishes in (("control", 60, 10), ("treatment", 90, 20)):
-            for number in range(lost if variant == "treatment" else 0, 200):
-                user, at = f"{key}-{variant}-{number}", START + dt.timedelta(minutes=number)
-                exposures.append({"experiment": key, "variant": variant, "user_id": user, "timestamp": at})
-                if number < carts:
-                    events.append({"name": "add_to_cart", "user_id": user, "timestamp": at + dt.timedelta(hours=1)})
-                if number < carts and number % 3 == 0:
-                    events.append({"name": "purchase", "user_id": user, "timestamp": at + dt.timedelta(days=7)})
-                if number >= 200 - wishes:
-                    events.append({"name": "wishlist", "user_id": user, "timestamp": at + dt.timedelta(hours=2)})
-        add_exposures(exposures)
-        add_events(events)
-
-    return expose
-
-
-@pytest.fixture
-def remember(app: APIFlask, clock: Clock) -> Remember:
-    """Ring the job."""
-    return lambda: ring(app, "remember_experiments", clock).summary
-
-
-def stop(client: KeyedClient, key: str = "pdp") -> None:
-    assert client.post(f"/v1/experiments/{key}/stop", json={"at": STOP.isoformat()}).status_code == 200
 
 
 def test_it_enters_once_its_windows_and_late_events_are_over(

@@ -137,7 +137,6 @@ def test_stopping_releases_a_run_that_does_not_end(stores: Stores, settings: Set
 
 def test_every_job_is_found_and_an_unknown_one_is_named(stores: Stores, settings: Settings, clock: Clock) -> None:
     assert set(discover_jobs()) == {
-        "_projects",
         "audit_catalog",
         "expire",
         "feedback_sync",

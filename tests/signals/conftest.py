@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.conftest import NOON
+from optimizer.api._context import EXTENSION
+from optimizer.app import close_app, create_app
+from optimizer.catalog.keys import create_key
+from optimizer.settings import Settings
+from tests.conftest import NOON, SECRET, Clock, KeyedClient
 
 Add = Callable[[list[dict[str, Any]]], None]
 DAYS = 63
@@ -51,3 +56,15 @@ def add_visitors(add_events: Add) -> Callable[..., None]:
         add_events(visitors(count, **options))
 
     return add
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shop(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[KeyedClient]:
+    """A client of the whole application on either control plane."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else ""
+    settings = Settings(data_dir=tmp_path, secret_key=SECRET, scheduler=False, database_url=url)
+    app = create_app(settings, clock=clock)
+    with app.extensions[EXTENSION].stores.control.session() as session:
+        key = create_key(session, 1, "admin", now=clock.now)[1]
+    yield KeyedClient(app.test_client(), key)
+    close_app(app)

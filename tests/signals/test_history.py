@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from optimizer.api._context import EXTENSION
-from optimizer.app import close_app, create_app
-from optimizer.catalog.keys import create_key
-from optimizer.settings import Settings
-from tests.conftest import SECRET, Clock, KeyedClient
+from tests.conftest import KeyedClient
 
 PATH = "/v1/experiments/history"
 PAST: dict[str, Any] = {
@@ -29,17 +21,6 @@ PAST: dict[str, Any] = {
         {"key": "treatment", "n": 1000, "sums": [340, 26], "cross_products": [[340, 24], [24, 26]]},
     ],
 }
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def shop(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[KeyedClient]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else ""
-    settings = Settings(data_dir=tmp_path, secret_key=SECRET, scheduler=False, database_url=url)
-    app = create_app(settings, clock=clock)
-    with app.extensions[EXTENSION].stores.control.session() as session:
-        key = create_key(session, 1, "admin", now=clock.now)[1]
-    yield KeyedClient(app.test_client(), key)
-    close_app(app)
 
 
 def changed(at: tuple[Any, ...], value: Any) -> dict[str, Any]:
