@@ -20,6 +20,7 @@ from optimizer.experiments.stickiness import Assigning
 from optimizer.ingest.service import Ingest
 from optimizer.settings import Settings
 from optimizer.signals.likelihood import ModelCard
+from optimizer.signals.values import ValueTable
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import JobRun, Project
 
@@ -50,6 +51,9 @@ class Presenter(Protocol):
 
     def calibration_picture(self, card: ModelCard, form: Literal["svg", "png", "vega"]) -> bytes:
         """Draw what a model predicted against what happened."""
+
+    def value_picture(self, table: ValueTable, form: Literal["svg", "png", "vega"]) -> bytes:
+        """Draw what was told of journeys against what they brought, week by week."""
 
 
 @dataclass(frozen=True, slots=True)

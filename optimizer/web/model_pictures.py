@@ -1,8 +1,9 @@
-"""The picture of a model card: what was predicted against what happened."""
+"""The pictures of what was predicted against what happened: of a model card, and of a table of values."""
 
 from __future__ import annotations
 
 from optimizer.signals.likelihood import ModelCard
+from optimizer.signals.values import ValueTable
 from optimizer.web.charts import Axis, Line, diagram
 from optimizer.web.drawing import Spec
 
@@ -10,8 +11,9 @@ from optimizer.web.drawing import Spec
 def calibration(card: ModelCard) -> Spec:
     """Draw predicted probabilities against observed shares, with intervals; a refused card without any says why."""
     bins = card.judgement.calibration if card.judgement else []
-    top = max([0.01, *(one.predicted for one in bins), *(one.interval[1] for one in bins)])
-    lines = [Line("perfect", [(0.0, 0.0), (top, top)])]
+    last = max([0.01, *(one.predicted for one in bins)])
+    top = max([last, *(one.interval[1] for one in bins)])
+    lines = [Line("perfect", [(0.0, 0.0), (last, last)])]
     if bins:
         observed = Line(
             "observed",
@@ -21,10 +23,30 @@ def calibration(card: ModelCard) -> Spec:
         lines = [observed, *lines]
     return diagram(
         lines,
-        x=Axis("Predicted likelihood", ".0%", domain=(0.0, top)),
+        x=Axis("Predicted likelihood", ".0%", domain=(0.0, last)),
         y=Axis("Share that reached it", ".0%", domain=(0.0, top)),
         title=f"Likelihood of {card.goal} within {card.horizon_days} days: predicted and observed",
         subtitle=card.reason,
         width=420,
         height=320,
+    )
+
+
+def reconciliation(table: ValueTable) -> Spec:
+    """Draw what was told of journeys and what they brought, by the week in which they began."""
+    lines = []
+    if table.weeks:
+        begins = table.weeks[0].begins
+        places = [(week.begins - begins).days / 7 for week in table.weeks]
+        brought = list(zip(places, (week.actual for week in table.weeks), strict=True))
+        told = list(zip(places, (week.predicted for week in table.weeks), strict=True))
+        lines = [Line("brought", brought), Line("told", told)]
+    return diagram(
+        lines or [Line("nothing to tell", [(0.0, 0.0)])],
+        x=Axis("Week in which journeys began, from the first shown", step=1),
+        y=Axis(f"Value within {table.window_days} days", "~s"),
+        title=f"What is told of {', '.join(table.reported)}, and what it brought",
+        subtitle=f"{table.label[0].upper()}{table.label[1:]}. {table.reason}",
+        width=560,
+        height=260,
     )

@@ -10,6 +10,7 @@ from typing import Literal
 from optimizer.experiments.plan_shapes import PlannedTest
 from optimizer.experiments.report import Report
 from optimizer.signals.likelihood import ModelCard
+from optimizer.signals.values import ValueTable
 
 
 def report_page(report: Report) -> str:
@@ -38,3 +39,10 @@ def calibration_picture(card: ModelCard, form: Literal["svg", "png", "vega"]) ->
     from optimizer.web import drawing, model_pictures  # noqa: PLC0415 - see the module's docstring
 
     return drawing.render(model_pictures.calibration(card), form)
+
+
+def value_picture(table: ValueTable, form: Literal["svg", "png", "vega"]) -> bytes:
+    """Draw what was told of journeys against what they brought, week by week."""
+    from optimizer.web import drawing, model_pictures  # noqa: PLC0415 - see the module's docstring
+
+    return drawing.render(model_pictures.reconciliation(table), form)

@@ -1,0 +1,306 @@
+"""What an occurrence is worth to a platform that learns from it: a table of values with its proof beside it.
+
+Predicted, not incremental: what people who did the event brought, not what the event or an ad brought about. The
+table is learned from journeys whose window has elapsed, held against later weeks, and reconciled with real purchases
+week by week. A table that is surely off is not used.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlmodel import Session, col, select
+
+from optimizer.core.naming import canonical_name
+from optimizer.core.value import Cell, Check, Ladder, check, learn, reached
+from optimizer.errors import InvalidInputError, NotFoundError
+from optimizer.signals.goal import default_goal
+from optimizer.signals.journeys import OTHER, Journeys, read_journeys
+from optimizer.storage.stores import Stores
+from optimizer.storage.tables import SignalRule
+
+MAXIMUM_EVENTS = 10
+WINDOW_DAYS = 30
+MINIMUM_UNITS = 50
+LEARNED_SHARE = 2 / 3
+MINIMUM_WEEKS = 3
+SHOWN_WEEKS = 12
+Pair = tuple[float, float]
+
+
+class ValuesRequest(BaseModel):
+    """Which events are told of together."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    goal: str | None = Field(
+        None, min_length=1, max_length=200, description="By default the policy's or the only macro conversion."
+    )
+    events: str | None = Field(
+        None,
+        max_length=2_200,
+        description="Names joined by commas, up to 10; by default those of enabled rules that send predicted values.",
+    )
+    window_days: int = Field(WINDOW_DAYS, ge=1, le=90, description="From the first of them on.")
+
+
+class EventValue(BaseModel):
+    """One event's value."""
+
+    event: str
+    value: float | None = Field(
+        description="What a person is worth whose best event this is; null when it does not pass the gate."
+    )
+    by_source: dict[str, float] = Field(description="The same where a source differs; `(other)` is the rest.")
+    people: int = Field(description="Who did it before the goal.")
+    mean: float = Field(description="What those brought, whatever else they did: E[value | event].")
+    lower_bound: float | None = Field(description="One-sided 97.5% bound of the mean: a gate, never sent.")
+    reason: str
+
+
+class HeldOut(BaseModel):
+    """Learned from the earlier weeks, held against the later ones."""
+
+    learned_weeks: int
+    weeks: int
+    people: int
+    predicted: float
+    actual: float
+    ratio: float | None = Field(description="actual / predicted.")
+    ratio_interval: Pair | None
+    slope: float | None = Field(description="Of actual on predicted, person by person: 1 is perfect.")
+    slope_interval: Pair | None
+
+
+class SourceRatio(BaseModel):
+    """The later weeks, of one source."""
+
+    source: str
+    people: int
+    predicted: float
+    actual: float
+    ratio: float | None
+    ratio_interval: Pair | None
+
+
+class WeekRatio(BaseModel):
+    """Journeys that began in one week: what would have been told, and what they brought."""
+
+    begins: dt.datetime
+    people: int
+    predicted: float
+    actual: float
+    ratio: float | None
+
+
+class ValueTable(BaseModel):
+    """Values with their proof."""
+
+    label: Literal["predicted, not incremental"] = "predicted, not incremental"
+    status: Literal["ok", "unchecked", "off", "too_few", "no_values"]
+    reason: str
+    goal: str
+    reported: list[str] = Field(description="Events that are told of together; each carries what the others do not.")
+    window_days: int
+    computed_at: dt.datetime
+    people: int = Field(description="Journeys that were learned from.")
+    events: list[EventValue] = Field(description="Least telling first: whoever goes on is told the difference more.")
+    held_out: HeldOut | None
+    sources: list[SourceRatio]
+    weeks: list[WeekRatio] = Field(description=f"The last {SHOWN_WEEKS}, oldest first.")
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether values may be sent."""
+        return self.status in {"ok", "unchecked"}
+
+    def value(self, event: str, source: str | None) -> float | None:
+        """Return what a person is worth whose best event this is; None where nothing may be said."""
+        found = next((one for one in self.events if one.event == event), None)
+        if found is None or found.value is None or not self.is_usable:
+            return None
+        return found.by_source.get(source or "", found.by_source.get(OTHER, found.value))
+
+
+def ask_values(stores: Stores, project_id: int, request: ValuesRequest, *, now: dt.datetime) -> ValueTable:
+    """Learn the values that were asked for.
+
+    Raises:
+        InvalidInputError: No goal or no event is named and none is known, or there are too many.
+        NotFoundError: Nobody ever sent the goal.
+    """
+    with stores.control.reading() as session:
+        goal = canonical_name(request.goal) if request.goal else default_goal(session, project_id)
+        named = predicted_events(session, project_id) if request.events is None else request.events.split(",")
+    if not goal:
+        raise InvalidInputError.at("/query/goal", "no_goal", "Say which goal, or catalog one macro conversion.")
+    names = sorted({canonical_name(name) for name in named} - {"", goal})
+    if not names or len(names) > MAXIMUM_EVENTS:
+        detail = f"Name one to {MAXIMUM_EVENTS} events besides the goal, joined by commas."
+        raise InvalidInputError.at("/query/events", "wrong_number", detail)
+    sent = stores.events.events(project_id)
+    if not sent.filter(sent.name == goal).limit(1).count().to_pyarrow().as_py():
+        raise NotFoundError("Nobody ever sent this goal. GET /v1/catalog lists the names that were sent.")
+    return value_table(stores, project_id, goal, names, request.window_days, now=now)
+
+
+def predicted_events(session: Session, project_id: int) -> list[str]:
+    """Return the events of enabled rules that send predicted values, by name."""
+    rules = session.exec(
+        select(SignalRule).where(SignalRule.project_id == project_id, col(SignalRule.enabled).is_(True))
+    )
+    return sorted({rule.event for rule in rules if rule.value.get("mode") == "predicted"})
+
+
+def value_table(
+    stores: Stores, project_id: int, goal: str, events: Sequence[str], window_days: int, *, now: dt.datetime
+) -> ValueTable:
+    """Learn the values of events that are reported together.
+
+    Args:
+        stores: Both planes.
+        project_id: Whose.
+        goal: Canonical name of the goal.
+        events: Up to 10 reported events, by canonical name; the goal itself has its own value and is left out.
+        window_days: From the first of them on.
+        now: When.
+    """
+    names = sorted(set(events) - {goal})[:MAXIMUM_EVENTS]
+    window = dt.timedelta(days=window_days)
+    journeys = read_journeys(stores.events, project_id, goal, names, window, now=now)
+    judged = _judged(names, journeys.cells)
+    open_places = [place for place, one in enumerate(judged) if not one.reason]
+    cells = _restricted(journeys.cells, open_places)
+    ladder = learn(cells, len(names)) if open_places else None
+    held_out, sources, is_off = _held_out(cells, len(names))
+    status, reason = _status(journeys.cells, ladder, held_out, is_off=is_off)
+    return ValueTable(
+        status=status,
+        reason=reason,
+        goal=goal,
+        reported=names,
+        window_days=window_days,
+        computed_at=now,
+        people=sum(cell.units for cell in journeys.cells),
+        events=_valued(judged, ladder, open_places),
+        held_out=held_out,
+        sources=sources,
+        weeks=_weeks(journeys, cells, ladder) if ladder else [],
+    )
+
+
+def _judged(names: Sequence[str], cells: Sequence[Cell]) -> list[EventValue]:
+    found = []
+    for name, sums in zip(names, reached(cells, len(names)), strict=True):
+        lower = sums.lower_bound
+        if sums.units < MINIMUM_UNITS:
+            reason = f"{sums.units} people did it and their window has elapsed; it takes {MINIMUM_UNITS}."
+        elif lower is None or lower <= 0:
+            reason = f"What they brought cannot be told from nothing: lower bound {lower or 0.0:.2f}."
+        else:
+            reason = ""
+        found.append(
+            EventValue(
+                event=name,
+                value=None,
+                by_source={},
+                people=sums.units,
+                mean=sums.mean,
+                lower_bound=lower,
+                reason=reason,
+            )
+        )
+    return found
+
+
+def _restricted(cells: Sequence[Cell], places: Sequence[int]) -> list[Cell]:
+    # Events that do not pass the gate are not told, so nobody stands on them.
+    kept = frozenset(places)
+    held = ((cell, cell.done & kept) for cell in cells)
+    return [Cell(cell.week, cell.source, done, cell.units, cell.value, cell.squares) for cell, done in held if done]
+
+
+def _valued(judged: Sequence[EventValue], ladder: Ladder | None, places: Sequence[int]) -> list[EventValue]:
+    if ladder is None:
+        return list(judged)
+    order = [place for place in ladder.order if place in places]
+    closed = [one for one in judged if one.reason]
+    valued = []
+    for place in order:
+        rung = ladder.order.index(place)
+        value = ladder.overall[rung]
+        sources = {source: values[rung] for source, values in ladder.by_source.items() if values[rung] != value}
+        reason = f"E[{judged[place].event}] = {judged[place].mean:.2f}; {value:.2f} of people who got no further."
+        valued.append(judged[place].model_copy(update={"value": value, "by_source": sources, "reason": reason}))
+    return [*valued, *closed]
+
+
+def _held_out(cells: Sequence[Cell], events: int) -> tuple[HeldOut | None, list[SourceRatio], bool]:
+    weeks = sorted({cell.week for cell in cells})
+    if len(weeks) < MINIMUM_WEEKS:
+        return None, [], False
+    last = weeks[int(len(weeks) * LEARNED_SHARE) - 1]
+    early, later = [c for c in cells if c.week <= last], [c for c in cells if c.week > last]
+    ladder = learn(early, events)
+    found = check(ladder, later)
+    names = sorted({cell.source for cell in later})
+    sources = [_source(name, check(ladder, [cell for cell in later if cell.source == name])) for name in names]
+    held_out = HeldOut(
+        learned_weeks=sum(week <= last for week in weeks),
+        weeks=sum(week > last for week in weeks),
+        people=found.units,
+        predicted=found.predicted,
+        actual=found.actual,
+        ratio=found.ratio,
+        ratio_interval=found.ratio_interval,
+        slope=found.slope,
+        slope_interval=found.slope_interval,
+    )
+    return held_out, sources, found.is_off
+
+
+def _source(name: str, found: Check) -> SourceRatio:
+    return SourceRatio(
+        source=name or "(none)",
+        people=found.units,
+        predicted=found.predicted,
+        actual=found.actual,
+        ratio=found.ratio,
+        ratio_interval=found.ratio_interval,
+    )
+
+
+def _status(
+    cells: Sequence[Cell], ladder: Ladder | None, held_out: HeldOut | None, *, is_off: bool
+) -> tuple[Literal["ok", "unchecked", "off", "too_few", "no_values"], str]:
+    people = sum(cell.units for cell in cells)
+    if cells and not any(cell.value for cell in cells):
+        return "no_values", f"None of {people} people brought a value: the goal carries none, or nobody reached it."
+    if ladder is None:
+        return "too_few", "No event passes the gate yet; each says why."
+    if held_out is None or held_out.ratio is None:
+        return "unchecked", f"Fewer than {MINIMUM_WEEKS} weeks of journeys: nothing later to hold the values against."
+    slope = f", slope {held_out.slope:.2f}" if held_out.slope is not None else ""
+    figures = f"{held_out.weeks} later weeks brought {held_out.ratio:.2f} of what was predicted{slope}."
+    if is_off:
+        return "off", f"Surely outside 0.9 to 1.1: {figures} No value is sent until this is right again."
+    return "ok", f"Learned from {held_out.learned_weeks} weeks; {figures}"
+
+
+def _weeks(journeys: Journeys, cells: Sequence[Cell], ladder: Ladder) -> list[WeekRatio]:
+    found = []
+    for week in sorted({cell.week for cell in cells})[-SHOWN_WEEKS:]:
+        one = check(ladder, [cell for cell in cells if cell.week == week])
+        found.append(
+            WeekRatio(
+                begins=journeys.start + dt.timedelta(weeks=week),
+                people=one.units,
+                predicted=one.predicted,
+                actual=one.actual,
+                ratio=one.ratio,
+            )
+        )
+    return found

@@ -1,0 +1,174 @@
+"""Values learned from journeys in the store: sums, gates, proofs, and data that allows none."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from optimizer.core.value import Cell
+from optimizer.signals.journeys import OTHER, read_journeys
+from optimizer.signals.values import value_table
+from optimizer.storage.stores import Stores
+from tests.conftest import NOON, KeyedClient
+
+Rows = list[dict[str, Any]]
+Add = Callable[[Rows], None]
+HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
+
+
+def person(
+    name: str, begun: dt.datetime, *did: tuple[str, float, float | None], source: str = "x"
+) -> list[dict[str, Any]]:
+    """Events of one person: (name, hours after the beginning, value)."""
+    return [
+        {"name": event, "user_id": name, "timestamp": begun + HOUR * hours, "source": source, "value": value}
+        for event, hours, value in did
+    ]
+
+
+def shop(people: int, weeks: int, *, scale_of: Callable[[int], float] = lambda _: 1.0) -> Rows:
+    """People over weeks that ended 14 days ago: 40% of those who cart check out, half of those buy for 20 to 80."""
+    rng = np.random.default_rng(6)
+    rows = []
+    for number in range(people):
+        week = number % weeks
+        begun = NOON - 14 * DAY - DAY * 7 * week - HOUR * float(rng.uniform(1, 160))
+        did: list[tuple[str, float, float | None]] = [("cart", 0, None)]
+        if rng.random() < 0.4:
+            did.append(("checkout", 1, None))
+            if rng.random() < 0.5:
+                did.append(("purchase", 2, float(rng.uniform(20, 80)) * scale_of(week)))
+        rows += person(f"u{number}", begun, *did, source=("paid", "free")[number % 2])
+    return rows
+
+
+def test_a_journey_ends_with_the_goal_or_the_window(stores: Stores, project_id: int, add_events: Add) -> None:
+    begun = NOON - 20 * DAY
+    add_events(
+        person("a", begun, ("cart", 0, None), ("purchase", 5, 30.0), ("purchase", 50, 10.0), ("checkout", 6, None))
+        + person("b", begun, ("view", 0, None), ("checkout", 3, None), ("cart", 3, None), source="y")
+        + person("c", begun, ("cart", 0, None), ("checkout", 24 * 7 + 1, None), ("purchase", 24 * 7 + 2, 99.0))
+        + person("d", NOON - 6 * DAY, ("cart", 0, None), ("purchase", 1, 5.0))  # its window has not elapsed
+        + person("e", begun, ("purchase", 0, 5.0))  # did nothing that is reported
+    )
+    found = read_journeys(stores.events, project_id, "purchase", ["cart", "checkout"], 7 * DAY, now=NOON)
+    week = (begun - found.start) // (7 * DAY)
+    assert sorted(found.cells, key=lambda cell: (cell.source, len(cell.done))) == [
+        Cell(week, "x", frozenset({0}), 2, 40.0, 1600.0),
+        Cell(week, "y", frozenset({0, 1}), 1, 0.0, 0.0),
+    ]
+
+
+def test_rare_sources_are_told_together(stores: Stores, project_id: int, add_events: Add) -> None:
+    rows = [
+        row
+        for place in range(10)
+        for number in range(2 if place == 9 else 3)
+        for row in person(f"{place}-{number}", NOON - 20 * DAY, ("cart", 0, None), source=f"s{place}")
+    ]
+    add_events(rows)
+    found = read_journeys(stores.events, project_id, "purchase", ["cart"], 7 * DAY, now=NOON)
+    assert {cell.source for cell in found.cells} == {f"s{place}" for place in range(8)} | {OTHER}
+
+
+def test_what_is_told_sums_up_to_what_was_bought_and_holds_later(
+    stores: Stores, project_id: int, add_events: Add
+) -> None:
+    rows = shop(2_000, 8)
+    add_events(rows)
+    table = value_table(stores, project_id, "purchase", ["checkout", "cart", "purchase"], 7, now=NOON)
+    assert (table.status, table.label) == ("ok", "predicted, not incremental")
+    assert [one.event for one in table.events] == ["cart", "checkout"]  # the goal has a value of its own
+    assert table.value("cart", "paid") == 0.0  # every buyer checks out, and the checkout is told of too
+    assert table.value("checkout", "unheard of") == pytest.approx(25, abs=3)
+    bought = sum(row["value"] or 0.0 for row in rows)
+    assert sum(week.actual for week in table.weeks) == pytest.approx(bought)
+    assert sum(week.predicted for week in table.weeks) == pytest.approx(bought)
+    held_out = table.held_out
+    assert held_out is not None
+    assert held_out.slope is not None
+    assert held_out.slope_interval is not None
+    assert held_out.slope_interval[0] < 1 < held_out.slope_interval[1]
+    assert {one.source for one in table.sources} == {"paid", "free"}
+    alone = value_table(stores, project_id, "purchase", ["cart"], 7, now=NOON)
+    assert alone.value("cart", None) == pytest.approx(bought / 2_000)  # told of alone it carries everything
+
+
+def test_values_that_no_longer_hold_are_not_told(stores: Stores, project_id: int, add_events: Add) -> None:
+    add_events(shop(2_000, 8, scale_of=lambda week: 0.3 if week < 3 else 1.0))  # prices fell three weeks ago
+    table = value_table(stores, project_id, "purchase", ["cart", "checkout"], 7, now=NOON)
+    assert table.status == "off"
+    assert "No value is sent" in table.reason
+    assert table.value("checkout", "paid") is None
+
+
+def test_an_event_that_brought_nothing_surely_does_not_pass_the_gate(
+    stores: Stores, project_id: int, add_events: Add
+) -> None:
+    idle = [row for n in range(300) for row in person(f"i{n}", NOON - 20 * DAY, ("theme", 0, None))]
+    few = [
+        row for n in range(10) for row in person(f"f{n}", NOON - 20 * DAY, ("chat", 0, None), ("purchase", 1, 50.0))
+    ]
+    add_events(shop(800, 8) + idle + few)
+    table = value_table(stores, project_id, "purchase", ["cart", "theme", "chat"], 7, now=NOON)
+    reasons = {one.event: one.reason for one in table.events if one.value is None}
+    assert reasons.keys() == {"theme", "chat"}
+    assert "cannot be told from nothing" in reasons["theme"]
+    assert "10 people" in reasons["chat"]
+    assert table.value("theme", "x") is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "status"),
+    [
+        ([], "too_few"),
+        (person("a", NOON - 20 * DAY, ("cart", 0, None), ("purchase", 1, 5.0)), "too_few"),
+        ([row for n in range(99) for row in person(f"{n}", NOON - 20 * DAY, ("cart", 0, None))], "no_values"),
+        ([row for n in range(99) for row in person(f"{n}", NOON - 20 * DAY, ("cart", 0, None), ("purchase", 1, 5.0))],
+         "unchecked"),
+    ],
+    ids=["nobody", "one unit", "no values", "constant values"],
+)  # fmt: skip
+def test_what_cannot_be_said_is_a_status(
+    rows: Rows, status: str, stores: Stores, project_id: int, add_events: Add
+) -> None:
+    if rows:
+        add_events(rows)
+    table = value_table(stores, project_id, "purchase", ["cart"], 7, now=NOON)
+    assert table.status == status, table.reason
+    assert table.value("cart", None) == (5.0 if status == "unchecked" else None)
+    assert "nan" not in table.model_dump_json().lower()
+
+
+def test_the_table_is_asked_for_by_http(client: KeyedClient, add_events: Add) -> None:
+    add_events(shop(900, 8))
+    answer = client.get("/v1/signals/values?goal=Purchase&events=cart,Check-Out,checkout&window_days=7")
+    assert answer.status_code == 200
+    assert answer.json["label"] == "predicted, not incremental"
+    assert [one["event"] for one in answer.json["events"] if one["value"] is not None] == ["cart", "checkout"]
+    drawn = client.get("/v1/signals/values?goal=purchase&events=cart,checkout&window_days=7&format=svg")
+    assert drawn.data.startswith(b"<svg")
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "pointer"),
+    [
+        ("", 422, "/query/goal"),
+        ("goal=purchase", 422, "/query/events"),
+        ("goal=purchase&events=,", 422, "/query/events"),
+        ("goal=purchase&events=purchase", 422, "/query/events"),
+        ("goal=purchase&events=" + ",".join("abcdefghijk"), 422, "/query/events"),
+        ("goal=purchase&events=a&window_days=0", 422, "/query/window_days"),
+        ("goal=purchase&events=a&window_days=91", 422, "/query/window_days"),
+        ("goal=nothing&events=a", 404, None),
+    ],
+)
+def test_a_wrong_question_is_named(query: str, status: int, pointer: str | None, client: KeyedClient) -> None:
+    answer = client.get(f"/v1/signals/values?{query}")
+    assert answer.status_code == status
+    if pointer:
+        assert answer.json["errors"][0]["pointer"] == pointer
