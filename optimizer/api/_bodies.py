@@ -140,7 +140,11 @@ def parse_body(model: type[Model]) -> Model:
 def invalid_input(error: ValidationError, base: str = "") -> InvalidInputError:
     """Turn pydantic's finding into ours, without the values that were sent."""
     problems = [
-        Problem(base + "".join(f"/{_escaped(part)}" for part in fault["loc"]), fault["type"], fault["msg"])
+        Problem(
+            base + "".join(f"/{_escaped(part)}" for part in fault["loc"]),
+            fault["type"],
+            fault["msg"].removeprefix("Value error, "),  # pydantic's word before our own sentences
+        )
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     named = ", ".join(dict.fromkeys(problem.pointer or "the body" for problem in problems[:3]))

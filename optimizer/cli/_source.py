@@ -68,7 +68,9 @@ def validated(model: type[Model], fields: Mapping[str, Any]) -> Model:
         return model.model_validate(dict(fields))
     except ValidationError as error:
         faults = [
-            Problem(f"/{'/'.join(map(str, one['loc']))}", str(one["type"]), str(one["msg"]))
+            Problem(
+                f"/{'/'.join(map(str, one['loc']))}", str(one["type"]), str(one["msg"]).removeprefix("Value error, ")
+            )
             for one in error.errors(include_url=False, include_input=False)
         ]
         raise InvalidInputError(

@@ -158,7 +158,11 @@ def _split(session: Session, row: Experiment) -> dict[str, list[Any]]:
 
 def _moment(at: dt.datetime | None, now: dt.datetime) -> dt.datetime:
     if at is not None and at > now:
-        raise InvalidInputError.at("/at", "in_the_future", "`at` must not lie ahead.")
+        raise InvalidInputError.at(
+            "/at",
+            "in_the_future",
+            "`at` must not lie ahead: PATCH `scheduled_start_at` or `scheduled_stop_at` for that.",
+        )
     return at or now
 
 

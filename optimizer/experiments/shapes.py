@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from optimizer.ingest.event import NOT_ENROLLED
 
@@ -109,11 +109,12 @@ class ExperimentRequest(ExperimentPatch):
     variants: list[VariantRequest] = Field(min_length=2, max_length=50, description="The first one is the control.")
     primary_metric: MetricKey = Field(description="What decides; often a proxy. A metric or an event's name.")
 
-    @model_validator(mode="after")
-    def some_weight(self) -> Self:
+    @field_validator("variants")
+    @classmethod
+    def some_weight(cls, variants: list[VariantRequest]) -> list[VariantRequest]:
         """Refuse a split that nobody falls into."""
-        check_variants(self.variants)
-        return self
+        check_variants(variants)
+        return variants
 
 
 class ExperimentAnswer(ExperimentPatch):

@@ -116,9 +116,9 @@ def test_an_experiment_whose_whole_time_was_slept_through_is_not_started(
          "/scheduled_stop_at"),
         ({"key": "history"}, "/key"),
         ({"targeting": {"attribute": "country", "like": "D"}}, "/targeting/like"),
-        ({"variants": [{"key": "control"}, {"key": "not_enrolled"}]}, ""),
+        ({"variants": [{"key": "control"}, {"key": "not_enrolled"}]}, "/variants"),
         ({"variants": [{"key": "control"}]}, "/variants"),
-        ({"variants": [{"key": "a", "weight": 0}, {"key": "b", "weight": 0}]}, ""),
+        ({"variants": [{"key": "a", "weight": 0}, {"key": "b", "weight": 0}]}, "/variants"),
     ],
 )  # fmt: skip
 def test_a_draft_that_does_not_fit_is_named(draft: Draft, design: dict[str, Any], pointer: str) -> None:
