@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import datetime as dt
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 from optimizer import wording
-from optimizer.experiments.answers import ComparisonAnswer, MetricAnswer, ResultAnswer
+from optimizer.experiments.answers import ComparisonAnswer, MetricAnswer, ResultAnswer, SeriesPoint
 from optimizer.experiments.report import LookPoint, Report, headline
 from optimizer.web.charts import Axis, Estimate, Line, Tone, diagram, forest
 from optimizer.web.drawing import Spec
 
 KEY = "▲ shown to be better · ▼ shown to be worse · ● not shown to differ"
+DAY = dt.timedelta(days=1)
+Points = Sequence[tuple[str, float, LookPoint | SeriesPoint]]  # variant, days since the start, figures
 TONES: dict[str, Tone] = {"better": "good", "worse": "bad", "open": "neutral"}
 
 
@@ -50,38 +54,51 @@ def report_forest(report: Report) -> Spec:
 
 
 def series_diagram(report: Report) -> Spec | None:
-    """Draw how the primary metric's estimate and interval went from look to look; None before there are two."""
+    """Draw how the primary metric's estimate and interval grew; None before there are two points of one variant.
+
+    From look to look; of a test that was read once, such as one whose history was loaded, from day to day.
+    """
     start = report.experiment.started_at
-    lines: dict[str, list[LookPoint]] = {one.variant: [] for one in report.series}
-    for one in report.series:
-        lines[one.variant].append(one)
-    if start is None or not lines or max(map(len, lines.values())) < 2:  # noqa: PLR2004 - a line has two ends
+    if start is None:
         return None
-    relative = all(one.relative is not None and one.relative_interval is not None for one in report.series)
+    looks = [(one.variant, (one.as_of - start) / DAY, one) for one in report.series]
+    if _is_line(looks):
+        subtitle = "The estimate and its interval at each cut-off of the stored grid"
+        return _grown(report, looks, "from look to look", subtitle)
+    primary = next(metric for metric in report.result.metrics if metric.role == "primary")
+    days = [(one.variant, (_end(one.through) - start) / DAY, one) for one in primary.series if one.status == "ok"]
+    if not _is_line(days):
+        return None
+    subtitle = "The estimate and its interval over the units first exposed up to each day, as known now: no looks"
+    return _grown(report, days, "from day to day", subtitle)
 
-    def at(one: LookPoint) -> float:
-        return (one.as_of - start).total_seconds() / 86_400
 
-    def figures(one: LookPoint) -> tuple[float, float, float]:
-        if relative and one.relative is not None and one.relative_interval is not None:
-            return (one.relative, *one.relative_interval)
-        return (one.absolute, *one.absolute_interval)
+def _is_line(points: Points) -> bool:
+    return any(count > 1 for count in Counter(variant for variant, _, _ in points).values())
 
-    drawn = [
-        Line(
-            variant,
-            [(at(one), figures(one)[0]) for one in points],
-            band=[(at(one), *figures(one)[1:]) for one in points],
-        )
-        for variant, points in lines.items()
-    ]
+
+def _end(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), dt.UTC) + DAY
+
+
+def _grown(report: Report, points: Points, how: str, subtitle: str) -> Spec:
     metric = report.experiment.primary_metric
+    relative = all(one.relative is not None and one.relative_interval is not None for _, _, one in points)
+    lines: dict[str, list[tuple[float, float, float, float]]] = {}
+    for variant, at, one in points:
+        value, ends = (one.relative, one.relative_interval) if relative else (one.absolute, one.absolute_interval)
+        if value is not None and ends is not None:
+            lines.setdefault(variant, []).append((at, value, *ends))
+    drawn = [
+        Line(variant, [(at, value) for at, value, _, _ in one], band=[(at, low, high) for at, _, low, high in one])
+        for variant, one in lines.items()
+    ]
     return diagram(
         drawn,
         x=Axis("Days since the start", step=1),
         y=Axis("Relative effect" if relative else "Effect", "+.1~%" if relative else "+.4~g", reference=0.0),
-        title=f"{metric} from look to look",
-        subtitle="The estimate and its interval at each cut-off of the stored grid",
+        title=f"{metric} {how}",
+        subtitle=subtitle,
         width=560,
         height=220,
     )

@@ -61,6 +61,27 @@ def test_the_page_says_first_what_to_do_and_holds_everything_itself(finished: Ke
         assert words in page, words
 
 
+def test_a_test_that_was_read_once_shows_its_days_instead_of_its_looks(
+    client: KeyedClient, add_events: Add, add_exposures: Add
+) -> None:
+    client.put("/v1/catalog/events/add_to_cart", json={"kind": "macro"})
+    design = {"key": "pdp-cta", "variants": [{"key": "a"}, {"key": "b"}], "primary_metric": "add_to_cart"}
+    assert client.post("/v1/experiments", json=design).status_code == 201
+    start = NOON - dt.timedelta(days=3)
+    client.post("/v1/experiments/pdp-cta/start", json={"at": start.isoformat()})
+    for day in range(2):
+        for variant in "ab":
+            at = start + dt.timedelta(days=day, hours=1)
+            row = {"experiment": "pdp-cta", "variant": variant, "timestamp": at}
+            users = [f"{variant}-{day}-{number}" for number in range(200)]
+            add_exposures([{**row, "user_id": user} for user in users])
+            late = at + dt.timedelta(minutes=5)
+            add_events([{"name": "add_to_cart", "user_id": user, "timestamp": late} for user in users[:60]])
+    page = client.get(REPORT).get_data(as_text=True)
+    assert "from day to day" in page
+    assert "from look to look" not in page
+
+
 def test_names_are_words_not_markup(finished: KeyedClient) -> None:
     page = finished.get(REPORT).get_data(as_text=True)
     assert "<script" not in page

@@ -55,7 +55,7 @@ def test_no_request_leaves_the_page(chromium: Any, file: Path) -> None:
     assert complaints == []
     assert page.title() == "<i>Button</i> · Ship treatment"
     assert page.locator("h1").inner_text() == "<i>Button</i>"
-    assert page.locator("figure svg").count() == 1
+    assert page.locator("figure svg").count() == 2
     assert page.locator("figure svg").first.bounding_box()["width"] > 600
 
 
