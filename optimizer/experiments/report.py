@@ -129,9 +129,13 @@ def _warnings(result: ExperimentResult, windows: Mapping[str, float | None]) -> 
         for one in metric.comparisons
         if one.status != "ok" and one.detail
     ]
+    waiting = {
+        metric.metric: sum(arm.immature_units for arm in metric.variants)
+        for metric in result.metrics
+        if windows.get(metric.metric)
+    }
     immature = [
-        f"{name} counts units only once their {window:g} hours have passed, so it lags behind the exposures."
-        for name, window in windows.items()
-        if window
+        f"{name} counts units only once their {windows[name]:g} hours have passed: {count:,} still wait."
+        for name, count in waiting.items()
     ]
     return [*result.warnings, *dict.fromkeys(found), *immature]
