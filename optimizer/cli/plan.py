@@ -75,7 +75,7 @@ def command(  # noqa: PLR0917 - click hands over the declared options
       optimizer plan purchase --guardrail refund=0.05 --less-is-better refund --url http://127.0.0.1:8000 --key opt_…
       optimizer plan purchase --data-dir ./optimizer-data --chart plan.png --curves
     """
-    from optimizer.cli._shown import show_plan  # noqa: PLC0415 - imported only when the command runs
+    from optimizer.cli._shown_plan import show_plan  # noqa: PLC0415 - imported only when the command runs
     from optimizer.client import Client, Plan  # noqa: PLC0415 - same
     from optimizer.experiments.plan_shapes import PlannedTest, PlanRequest  # noqa: PLC0415 - same
     from optimizer.web import presenter  # noqa: PLC0415 - same

@@ -5,6 +5,6 @@ It brings along nothing of the service but its errors: `pip install` of this pac
 
 from optimizer.client.connection import Client
 from optimizer.client.plans import Plan, PlannedMetric
-from optimizer.client.results import Experiment, Result
+from optimizer.client.results import Experiment, Metric, Result
 
-__all__ = ["Client", "Experiment", "Plan", "PlannedMetric", "Result"]
+__all__ = ["Client", "Experiment", "Metric", "Plan", "PlannedMetric", "Result"]

@@ -15,8 +15,8 @@ from optimizer.errors import InvalidInputError, OptimizerError
 HILLSTROM = ["none=21306/2262", "mens=21307/3894"]
 
 
-def run(*arguments: str, **options: Any) -> Result:
-    done = CliRunner(env={"COLUMNS": "200", "OPTIMIZER_URL": "", "OPTIMIZER_KEY": ""}).invoke(
+def run(*arguments: str, columns: int = 200, **options: Any) -> Result:
+    done = CliRunner(env={"COLUMNS": str(columns), "OPTIMIZER_URL": "", "OPTIMIZER_KEY": ""}).invoke(
         group, list(arguments), **options
     )
     if isinstance(done.exception, OptimizerError):
@@ -35,6 +35,13 @@ def test_counts_are_judged_with_the_decision_first() -> None:
         < three.index("mens: +71.1% after")
         < three.index("+42.0% after")
     )
+
+
+def test_a_narrow_terminal_gets_a_table_a_metric() -> None:
+    shown = run("analyse", *HILLSTROM, "--method", "fixed", columns=80).output
+    assert "conversion, primary" in shown
+    assert shown.index("+72.1% (+64.1% to +80.7%)") < shown.index("+7.66 pp (+7 to +8.32)")
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_the_same_from_a_file_and_as_data(tmp_path: Path) -> None:

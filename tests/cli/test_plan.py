@@ -59,6 +59,15 @@ def test_a_bayesian_plan_shows_the_loss_it_waits_for() -> None:
     assert "α = 0.05" not in shown
 
 
+def test_a_narrow_terminal_cuts_nothing_off() -> None:
+    shown = run("plan", "purchase", *GIVEN, "--method", "sequential", "--daily-visitors", "1500", columns=80).output
+    assert "89,094 (17 weeks)" in shown
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    [row] = [line for line in shown.splitlines() if "per variant" in line]
+    assert row.split("│")[2:4] == [f"{'154,492':>19} ", f"{'7,200':>16} "]
+
+
 def test_a_monitored_plan_shows_when_it_stops() -> None:
     shown = run("plan", "purchase", *GIVEN, "--method", "sequential").output
     assert "expected to stop at" in shown
