@@ -20,6 +20,7 @@ from optimizer.experiments.stickiness import Assigning
 from optimizer.ingest.service import Ingest
 from optimizer.settings import Settings
 from optimizer.signals.likelihood import ModelCard
+from optimizer.signals.proxy_shapes import EffectsAnswer
 from optimizer.signals.values import ValueTable
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import JobRun, Project
@@ -48,6 +49,9 @@ class Presenter(Protocol):
 
     def plan_picture(self, planned: PlannedTest, form: Literal["svg", "png", "vega"]) -> bytes:
         """Draw a plan."""
+
+    def effects_picture(self, found: EffectsAnswer, form: Literal["svg", "png", "vega"]) -> bytes:
+        """Draw past effects of a proxy against the goal's."""
 
     def calibration_picture(self, card: ModelCard, form: Literal["svg", "png", "vega"]) -> bytes:
         """Draw what a model predicted against what happened."""

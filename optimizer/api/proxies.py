@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from apiflask import APIBlueprint
+from flask import Response, request
+from pydantic import Field
 
 from optimizer.api._auth import requires
 from optimizer.api._context import project_id, services
+from optimizer.api._forms import MEDIA_TYPES, STANDS_ALONE, chosen_form
 from optimizer.signals.proxies import judge_proxies
 from optimizer.signals.proxy_effects import show_effects
 from optimizer.signals.proxy_shapes import EffectsAnswer, PairRequest, ProxiesAnswer, ProxiesRequest
@@ -27,14 +32,28 @@ def read_proxies(query: ProxiesRequest) -> ProxiesAnswer:
     return judge_proxies(services().stores.control, project_id(), query)
 
 
+class EffectsQuery(PairRequest):
+    """Which goal, and in which form."""
+
+    format: Literal["json", "svg", "png", "vega"] | None = Field(
+        None, description="Beats the Accept header; json by default. The others are the same as a picture."
+    )
+
+
 @blueprint.get("/v1/signals/proxies/<name>/effects")
 @requires("read")
-@blueprint.input(PairRequest, location="query", arg_name="query")
-@blueprint.output(EffectsAnswer)
+@blueprint.input(EffectsQuery, location="query", arg_name="query")
+@blueprint.output(EffectsAnswer, content_type="application/json")
 @blueprint.doc(
     summary="Past effects of a proxy against the goal's",
-    description="One point a comparison with its noise, and the slope with and without the noise that both share.",
+    description="One point a comparison with its noise, and the slope with and without the noise that both share; "
+    "as a picture with noise ellipses and both slopes, too.",
 )
-def read_effects(name: str, query: PairRequest) -> EffectsAnswer:
+def read_effects(name: str, query: EffectsQuery) -> Response:
     """Show past effects."""
-    return show_effects(services().stores.control, project_id(), name, query)
+    found = show_effects(services().stores.control, project_id(), name, query)
+    form = chosen_form(request, query.format, "json", "svg", "png", "vega")
+    if form == "svg" or form == "png" or form == "vega":  # noqa: PLR1714 - mypy narrows these, not `in`
+        picture = services().presenter.effects_picture(found, form)
+        return Response(picture, mimetype=MEDIA_TYPES[form], headers=STANDS_ALONE)
+    return Response(found.model_dump_json(), mimetype=MEDIA_TYPES["json"])

@@ -101,6 +101,16 @@ class MetricAnswer(BaseModel):
     series: list[SeriesPoint] = Field([], description="Of the primary and the goal metric, day by day.")
 
 
+class SurrogateAnswer(BaseModel):
+    """What visitors of before the test suggest of the goal. Context: it never decides."""
+
+    relative: float = Field(description="Of the goal, relative to what the same visitors make expect of the control.")
+    interval: Pair = Field(description="95%, by bootstrap of those visitors and of the test's own units.")
+    absolute: float
+    visitors: int = Field(description="Of before the test, whose windows had elapsed when it began.")
+    caveat: str
+
+
 class GoalForecast(BaseModel):
     """What the primary metric's effect says of the goal."""
 
@@ -115,6 +125,9 @@ class GoalForecast(BaseModel):
     measured: float | None = Field(None, description="The goal's own relative effect, once it has a result.")
     agrees: bool | None = Field(None, description="Whether that goes the way that was said.")
     score: str = Field("", description="How often the proxy was right about the goal before.")
+    context: SurrogateAnswer | None = Field(
+        None, description="Beside an assumption, where visitors of before the test can give it."
+    )
 
 
 class DecisionAnswer(BaseModel):

@@ -30,6 +30,7 @@ from optimizer.experiments.health import exposure_checks, warnings_of
 from optimizer.experiments.metrics import Resolved
 from optimizer.experiments.progress import against_plan, daily_units
 from optimizer.experiments.series import effect_by_day
+from optimizer.experiments.surrogates import add_context
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Experiment, Metric
 
@@ -83,7 +84,9 @@ def examine(
     examined = compare_all(experiment, metrics, cases, gathered.refused)
     if spent.missing:
         examined = [replace(found, comparisons=_between_looks(found.comparisons, spent)) for found in examined]
-    return _conclude(experiment, gathered, examined, spent, learn(stores.control, experiment), as_of=as_of)
+    result = _conclude(experiment, gathered, examined, spent, learn(stores.control, experiment), as_of=as_of)
+    add_context(stores.events, experiment, metrics, cases, result)
+    return result
 
 
 def weights_of(experiment: Experiment) -> dict[str, float]:

@@ -142,7 +142,7 @@ def forest(
         base.mark_text(align="right", dy=8, fontSize=11, limit=280).encode(x=left, text="detail:N"),
         base.mark_text(align="left", limit=460).encode(x=right, text="words:N"),
     ]
-    return _spec(alt.layer(*layers).properties(width=width, height=count * ROW_HEIGHT), title, subtitle)
+    return titled(alt.layer(*layers).properties(width=width, height=count * ROW_HEIGHT), title, subtitle)
 
 
 def diagram(
@@ -179,7 +179,7 @@ def diagram(
         .mark_text(align="left", dx=8, fontWeight="bold", limit=220)
         .encode(x=across, y=up, color=toned, text="line:N"),
     ]
-    return _spec(alt.layer(*layers).properties(width=width, height=height), title, subtitle)
+    return titled(alt.layer(*layers).properties(width=width, height=height), title, subtitle)
 
 
 def beside(specs: Sequence[Spec], *, title: str, subtitle: str) -> Spec:
@@ -202,7 +202,8 @@ def beside(specs: Sequence[Spec], *, title: str, subtitle: str) -> Spec:
     }
 
 
-def _spec(chart: alt.LayerChart | alt.FacetChart, title: str, subtitle: str) -> Spec:
+def titled(chart: alt.LayerChart | alt.FacetChart, title: str, subtitle: str) -> Spec:
+    """Give a chart its title, its subtitle, a description and the config of every picture."""
     head = alt.TitleParams(text=textwrap.wrap(title, LONGEST_TITLE), subtitle=_lines(subtitle))
     described: Spec = chart.properties(title=head).to_dict()
     return {**described, "description": f"{title}. {subtitle}", "config": config()}

@@ -10,6 +10,7 @@ from typing import Literal
 from optimizer.experiments.plan_shapes import PlannedTest
 from optimizer.experiments.report import Report
 from optimizer.signals.likelihood import ModelCard
+from optimizer.signals.proxy_shapes import EffectsAnswer
 from optimizer.signals.values import ValueTable
 
 
@@ -46,3 +47,10 @@ def value_picture(table: ValueTable, form: Literal["svg", "png", "vega"]) -> byt
     from optimizer.web import drawing, model_pictures  # noqa: PLC0415 - see the module's docstring
 
     return drawing.render(model_pictures.reconciliation(table), form)
+
+
+def effects_picture(found: EffectsAnswer, form: Literal["svg", "png", "vega"]) -> bytes:
+    """Draw past effects of a proxy against the goal's."""
+    from optimizer.web import drawing, proxy_pictures  # noqa: PLC0415 - see the module's docstring
+
+    return drawing.render(proxy_pictures.effects_scatter(found), form)

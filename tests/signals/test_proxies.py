@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from optimizer.core.proxies.covariance import jive, total_covariance
 from optimizer.core.proxies.slope import naive_slope, slope_from
@@ -48,7 +51,7 @@ def test_on_simulated_visitors_ours_is_unbiased_and_the_naive_slope_wrong_by_the
     # True effects about as large as their noise, and buyers who nearly all have a cart: noise agrees by itself.
     shop = Shop(spread=0.004, slope=0.02, residual=0.0)
     rng = np.random.default_rng(1)
-    items = [experiments(rng, 40, shop) for _ in range(500)]
+    items = [experiments(rng, 40, shop) for _ in range(400)]
     corpora = [history(one).corpus("add_to_cart", "purchase") for one in items]
     estimates = {
         "total covariance": np.array([total_covariance(one) for one in corpora if one is not None]),
@@ -70,7 +73,7 @@ def test_on_simulated_visitors_ours_is_unbiased_and_the_naive_slope_wrong_by_the
     naive = naive_slope(whole)
     assert naive is not None
     assert factor > 2.5
-    assert naive[0] / shop.slope == pytest.approx(factor, rel=0.12)  # its own error is 3.5%
+    assert naive[0] / shop.slope == pytest.approx(factor, rel=0.14)  # its own error is 4%
     assert naive[0] - shop.slope > 6 * errors["total covariance"]
 
 
@@ -208,3 +211,45 @@ def test_the_score_is_a_sentence_and_its_drift_a_warning() -> None:
     assert "foretells the goal's effect less well" in missed.warning
     unlearned = score_answer([verdict(agreed=False, chance=None, covered=None)] * 5)
     assert (unlearned.sentence, unlearned.warning) == ("The proxy agreed in 0 of 5.", "")
+
+
+SCALES = [0.0, 1e-9, 1.0, 1e6, 1e12]
+
+
+@st.composite
+def odd_experiments(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Experiments that can exist and hardly do: constant, copied or enormous metrics, arms of two, one sided."""
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    scales = np.array([draw(st.sampled_from(SCALES)) for _ in range(3)])
+    copied = draw(st.booleans())
+    items = []
+    for number in range(draw(st.integers(1, 7))):
+        variants = []
+        for key in "abc"[: draw(st.integers(2, 3))]:
+            n = draw(st.sampled_from([2, 3, 50]))
+            values = rng.standard_normal((n, 3)) * scales + draw(st.sampled_from([0.0, 1.0]))
+            values[:, 1] = values[:, 2] if copied else values[:, 1]
+            repeated = draw(st.sampled_from([1, 10**6]))
+            variants.append({"key": key, "n": n * repeated, "sums": (values.sum(0) * repeated).tolist(),
+                             "cross_products": (values.T @ values * repeated).tolist()})  # fmt: skip
+        items.append({"key": f"p{number}", "metrics": ["cart", "wish", "purchase"], "variants": variants})
+    return items
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(items=odd_experiments(), visitors=st.sampled_from([4, 10_000, 2**31 - 1]))
+def test_no_history_makes_an_answer_that_is_not_one(
+    client: KeyedClient, items: list[dict[str, Any]], visitors: int
+) -> None:
+    client.post("/v1/experiments/history", json={"experiments": items})
+    if not client.get("/v1/experiments/history").json["data"]:
+        return  # rounding had made all of them impossible
+    found = ask(client, f"&visitors={visitors}")
+    json.dumps(found, allow_nan=False)
+    for one in found["candidates"]:
+        shown = client.get(f"{PATH}/{one['proxy']}/effects?goal=purchase")
+        assert shown.status_code == 200
+        json.dumps(shown.json, allow_nan=False)
+        assert all(min(point["proxy_variance"], point["goal_variance"]) >= 0 for point in shown.json["points"])
+    for past in client.get("/v1/experiments/history").json["data"]:
+        client.delete(f"/v1/experiments/history/{past['key']}")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+LOST = 1e-12  # of a sum of squares: a smaller variance is what rounding left
 ROUNDING = 1e-9  # what sums may lose before they contradict each other
 
 
@@ -35,8 +36,11 @@ class ArmSums(NamedTuple):
 
     @property
     def covariance(self) -> np.ndarray:
-        """Unbiased covariance of one unit's values, shape (p, p)."""
-        return (self.products - np.outer(self.sums, self.sums) / self.n) / (self.n - 1)
+        """Unbiased covariance of one unit's values, shape (p, p); 0 where the variance is lost in rounding."""
+        spread = self.products - np.outer(self.sums, self.sums) / self.n
+        lost = np.diag(spread) <= LOST * np.diag(self.products)
+        spread[lost, :] = spread[:, lost] = 0.0
+        return np.asarray(spread / (self.n - 1))
 
 
 def check_arm(arm: ArmSums) -> str:

@@ -68,3 +68,16 @@ def test_shapes_and_arms_that_do_not_fit_are_refused() -> None:
         Corpus(np.zeros((2, 1)), np.zeros((2, 1, 1)), np.ones(3), np.arange(2), np.zeros((2, 1, 1)))
     with pytest.raises(ValueError, match="positive"):
         Corpus(np.zeros((2, 1)), np.zeros((2, 1, 1)), np.zeros(2), np.arange(2), np.zeros((2, 1, 1)))
+
+
+def test_a_variance_that_rounding_left_is_none() -> None:
+    """Many units of one value: squares that differ from the sum's in the last digit are not a spread."""
+    value, n = 0.1 + 0.2, 1_000_000
+    square = value * value * n
+    for wobble in (1 - 2e-16, 1.0, 1 + 2e-16):
+        arm = ArmSums(
+            n, np.array([value * n, n / 2]), np.array([[square * wobble, value * n / 2], [value * n / 2, n / 2]])
+        )
+        assert check_arm(arm) == ""
+        assert arm.covariance == pytest.approx(np.array([[0.0, 0.0], [0.0, 0.25]]), rel=1e-5)
+        assert arm.covariance[0, 0] == 0.0

@@ -39,7 +39,7 @@ def test_a_noisy_effect_is_drawn_towards_what_is_usual() -> None:
 def test_the_chance_that_measured_signs_agree_is_what_happens() -> None:
     rng = np.random.default_rng(3)
     noise = np.array([[0.5, 0.35], [0.35, 0.5]])
-    _, past = simulate(rng, STRONG, np.zeros(2), np.ones(4_000), alike(4_000, 0.5, 0.7))
+    _, past = simulate(rng, STRONG, np.zeros(2), np.ones(1_000), alike(1_000, 0.5, 0.7))
     measured = rng.multivariate_normal(np.zeros(2), STRONG + noise, 4_000)
     forecasts = [forecast_goal(past, effect, 0.5) for effect in measured[:60, 0]]
     assert all(one is not None and (one.estimate > 0) == (one.chance_positive > 0.5) for one in forecasts)
