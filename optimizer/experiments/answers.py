@@ -137,8 +137,8 @@ class DecisionAnswer(BaseModel):
     reasons: list[str]
     variant: str | None = Field(None, description="The one to ship.")
     goal_forecast: GoalForecast | None = None
-    more_visitors: int | None = Field(None, description="What `continue` waits for, over all variants.")
-    more_days: int | None = Field(None, description="At the present pace of new units.")
+    more_visitors: int | None = Field(None, description="New visitors that `continue` waits for, over all variants.")
+    more_days: int | None = Field(None, description="At the present pace of new units, until their window is over.")
 
 
 class PlanAnswer(BaseModel):

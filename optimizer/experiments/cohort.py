@@ -25,7 +25,7 @@ class Members:
 
     Attributes:
         units: How many.
-        seconds: Σ of the second of the day of their exposures: differs where the units differ.
+        seconds: Σ of the times of their exposures, in seconds since 1970: differs where the units differ.
         merged: Those who were exposed as an anonymous visitor and are a user by now.
     """
 
@@ -65,62 +65,97 @@ class Exposed:
 
 def count_exposed(store: EventStore, project_id: int, experiment: Experiment, *, until: dt.datetime) -> Exposed:
     """Count the units first exposed between the experiment's start and `until` (or its stop)."""
-    seen = people(store, project_id, experiment, until=until)
-    seconds = seen["first"].hour() * 3600 + seen["first"].minute() * 60 + seen["first"].second()
-    by_day = seen.group_by("variant", "mixed", day=seen["first"].date(), nameless=(seen.unit == "").cast("int8")).agg(
+    seen = _people(_shown(store, project_id, experiment, until))
+    by_day = seen.group_by("arm", "mixed", day=seen["first"].date(), nameless=(seen.unit == "").cast("int8")).agg(
         n=seen.count(),
-        seconds=seconds.cast("int64").sum(),
+        seconds=(seen["first"].epoch_seconds() // 1).sum(),  # DuckDB keeps the fractions of a second
         merged=seen.merged.cast("int64").sum(),
         exposures=seen.exposures.sum(),
     )
     found = by_day.to_pyarrow().to_pylist()
     rows = [row for row in found if not row["nameless"]]
     keys = tuple(variant["key"] for variant in experiment.variants)
-    clean = [row for row in rows if not row["mixed"]]
+    clean = [row for row in rows if not row["mixed"] and row["arm"] < len(keys)]
     days: dict[dt.date, dict[str, Members]] = {
-        day: dict.fromkeys(keys, Members(0, 0, 0))
-        for day in sorted({row["day"] for row in clean if row["variant"] in keys})
+        day: dict.fromkeys(keys, Members(0, 0, 0)) for day in sorted({row["day"] for row in clean})
     }
     for row in clean:
-        if row["variant"] in keys:
-            days[row["day"]][row["variant"]] = Members(row["n"], row["seconds"], row["merged"])
+        days[row["day"]][keys[row["arm"]]] = Members(row["n"], row["seconds"], row["merged"])
     return Exposed(
         days=days,
         mixed=sum(row["n"] for row in rows if row["mixed"]),
-        unknown=sum(row["n"] for row in clean if row["variant"] not in keys),
+        unknown=sum(row["n"] for row in rows if not row["mixed"] and row["arm"] >= len(keys)),
         unidentified=sum(row["exposures"] for row in found if row["nameless"]),
         keys=keys,
     )
 
 
-def clean_people(store: EventStore, project_id: int, experiment: Experiment, *, until: dt.datetime) -> ir.Table:
-    """Return the units that count: `unit`, `arm` (place of the variant in the design) and `first` exposure."""
-    keys = [variant["key"] for variant in experiment.variants]
-    seen = people(store, project_id, experiment, until=until)
-    seen = seen.filter(seen.unit != "", seen.mixed == 0, seen.variant.isin(keys))
-    arm = ibis.cases(*[(seen.variant == key, place) for place, key in enumerate(keys)]).cast("int16")
-    return seen.select("unit", "first", arm=arm)
+def count_clean(store: EventStore, project_id: int, experiment: Experiment, *, until: dt.datetime) -> dict[str, int]:
+    """Count the units per variant that count, and nothing else: what every reading shows as of now."""
+    clean = _lone(_shown(store, project_id, experiment, until), experiment)
+    clean = clean.filter(clean.unit != "")
+    counted = clean.group_by("arm").agg(n=clean.count()).to_pyarrow().to_pylist()
+    by_place = {row["arm"]: row["n"] for row in counted}
+    return {variant["key"]: by_place.get(place, 0) for place, variant in enumerate(experiment.variants)}
 
 
-def people(store: EventStore, project_id: int, experiment: Experiment, *, until: dt.datetime) -> ir.Table:
-    """Return one row per exposed unit: `unit`, `variant`, whether `mixed`, whether `merged`, and `first` exposure.
+def clean_people(
+    store: EventStore,
+    project_id: int,
+    experiment: Experiment,
+    *,
+    until: dt.datetime,
+    since: dt.datetime | None = None,
+) -> ir.Table:
+    """Return the units that count: `unit`, `arm` (place of the variant in the design) and `first` exposure.
+
+    Args:
+        store: The event store.
+        project_id: The project.
+        experiment: The design.
+        until: Exposures before it.
+        since: Only units first exposed from then on.
+    """
+    shown = _shown(store, project_id, experiment, until)
+    if since is not None and experiment.started_at is not None and since > experiment.started_at:
+        # Whoever was not exposed since then need not be grouped.
+        late = shown.filter(shown.timestamp >= naive_utc(since)).select("unit").distinct()
+        shown = shown.semi_join(late, "unit")
+    people = _lone(shown, experiment)
+    people = people.filter(people.unit != "")
+    if since is not None:
+        people = people.filter(people["first"] >= naive_utc(since))
+    return people.select("unit", "first", "arm")
+
+
+def _lone(shown: ir.Table, experiment: Experiment) -> ir.Table:
+    """Return one row per unit that was only ever in one variant of the design."""
+    people = shown.group_by("unit").agg(arm=shown.arm.min(), last=shown.arm.max(), first=shown.timestamp.min())
+    return people.filter(people.arm == people["last"], people.arm < len(experiment.variants))
+
+
+def _people(shown: ir.Table) -> ir.Table:
+    """Return one row per exposed unit: `unit`, `arm`, whether `mixed`, whether `merged`, and `first` exposure.
 
     Exposures without the design's kind of id are together in the row whose unit is empty.
     """
-    shown = _shown(store, project_id, experiment, until)
-    named = shown.mutate(unit=shown[UNIT_COLUMNS[experiment.unit]].fill_null(""))
-    nameless = named.user_id.isnull() | (named.user_id == "")
-    return named.group_by("unit").agg(
-        variant=named.variant.min(),
-        mixed=(named.variant.min() != named.variant.max()).cast("int8"),
-        merged=(named.unit_id.startswith("u:") & nameless).cast("int8").max(),
-        first=named.timestamp.min(),
-        exposures=named.count(),
+    nameless = shown.user_id.isnull() | (shown.user_id == "")
+    people = shown.group_by("unit").agg(
+        arm=shown.arm.min(),
+        last=shown.arm.max(),
+        merged=(shown.unit_id.startswith("u:") & nameless).cast("int8").max(),
+        first=shown.timestamp.min(),
+        exposures=shown.count(),
     )
+    return people.mutate(mixed=(people.arm != people["last"]).cast("int8"))
 
 
 def _shown(store: EventStore, project_id: int, experiment: Experiment, until: dt.datetime) -> ir.Table:
+    """Return exposures that count, with `unit` and `arm`: the variant's place, those behind the last unknown."""
     exposures = store.exposures(project_id)
+    keys = [variant["key"] for variant in experiment.variants]
+    arm = ibis.cases(*[(exposures.variant == key, place) for place, key in enumerate(keys)], else_=len(keys))
+    exposures = exposures.mutate(unit=exposures[UNIT_COLUMNS[experiment.unit]].fill_null(""), arm=arm.cast("int16"))
     if experiment.started_at is None:
         return exposures.filter(ibis.literal(value=False))
     end = min(until, experiment.stopped_at) if experiment.stopped_at else until

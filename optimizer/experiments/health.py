@@ -37,9 +37,10 @@ def warnings_of(experiment: Experiment, gathered: Gathered, primary: Case | None
         said.append(f"{days:.1f} days of data: less than a whole week, and weekdays differ from weekends.")
     if primary is not None and primary.measure.family != "ratio":
         rows = gathered.days_of(experiment.primary_metric)
+        windows = [group.window_hours for group in gathered.groups if experiment.primary_metric in group.measures]
         for variant in gathered.arms[1:]:
             daily = _daily(rows, primary.measure.value, gathered.arms[0], variant)
-            found = (detect(daily) for detect in (novelty, weekday_dependence, ramp))
+            found = (novelty(daily, relative=None in windows), weekday_dependence(daily), ramp(daily))
             said += [f"{variant}: {drift.detail}" for drift in found if drift.found]
     return said
 

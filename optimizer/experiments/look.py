@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -28,7 +29,7 @@ from optimizer.experiments.gather import Gathered, gather
 from optimizer.experiments.harm import watch_harm
 from optimizer.experiments.health import exposure_checks, warnings_of
 from optimizer.experiments.metrics import Resolved
-from optimizer.experiments.progress import against_plan, daily_units
+from optimizer.experiments.progress import against_plan, pace_of
 from optimizer.experiments.series import effect_by_day
 from optimizer.experiments.surrogates import add_context
 from optimizer.storage.stores import Stores
@@ -82,6 +83,7 @@ def examine(
         for key, measure in group.measures.items()
     }
     examined = compare_all(experiment, metrics, cases, gathered.refused)
+    examined = [replace(found, comparisons=_awaited(found, gathered)) for found in examined]
     if spent.missing:
         examined = [replace(found, comparisons=_between_looks(found.comparisons, spent)) for found in examined]
     result = _conclude(experiment, gathered, examined, spent, learn(stores.control, experiment), as_of=as_of)
@@ -214,6 +216,17 @@ def _between_looks(comparisons: list[Comparison], spent: Spent) -> list[Comparis
     ]
 
 
+def _awaited(found: Examined, gathered: Gathered) -> list[Comparison]:
+    """Say of an arm that has units, none of whose windows is over, when the first will be."""
+    window = found.metric.window_hours
+    if window is None or not gathered.units_by_day or not min(gathered.units.values()):
+        return found.comparisons
+    ready = min(gathered.units_by_day) + dt.timedelta(days=math.ceil(window / 24))
+    detail = f"No unit of an arm has had its window of {window:,.4g} hours yet: the first were exposed on "
+    detail += f"{min(gathered.units_by_day)} and count from {ready} on."
+    return [replace(one, detail=detail) if one.status == "empty" else one for one in found.comparisons]
+
+
 def _conclude(
     experiment: Experiment,
     gathered: Gathered,
@@ -232,7 +245,7 @@ def _conclude(
         [_candidate(experiment, primary, examined, comparison) for comparison in primary.comparisons],
         units=gathered.units_of(experiment.primary_metric),
         planned=experiment.planned_visitors,
-        daily_units=daily_units(experiment, gathered, as_of=as_of),
+        pace=pace_of(experiment, gathered, primary.metric.window_hours, as_of=as_of),
     )
     return ResultAnswer(
         method=experiment.method,

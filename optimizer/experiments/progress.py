@@ -6,12 +6,29 @@ import datetime as dt
 from typing import Any
 
 from optimizer.core.stats.comparison import Case
+from optimizer.core.stats.decisions import Pace
 from optimizer.core.stats.figures import figures
 from optimizer.experiments.answers import PlanAnswer
 from optimizer.experiments.gather import Gathered
 from optimizer.storage.tables import Experiment
 
 NOTABLE = 0.2  # by which share a plan may be missed before it is worth a word
+
+
+def pace_of(experiment: Experiment, gathered: Gathered, window_hours: float | None, *, as_of: dt.datetime) -> Pace:
+    """Say how fast units of the primary metric come in.
+
+    Args:
+        experiment: The design.
+        gathered: What is known.
+        window_hours: The primary metric's window.
+        as_of: The cut-off.
+    """
+    waiting = sum(gathered.units.values()) - gathered.units_of(experiment.primary_metric)
+    daily = daily_units(experiment, gathered, as_of=as_of)
+    if window_hours is None:
+        return Pace(daily)
+    return Pace(daily, max(0, waiting), window_hours / 24)
 
 
 def daily_units(experiment: Experiment, gathered: Gathered, *, as_of: dt.datetime) -> float | None:

@@ -17,7 +17,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from optimizer.errors import ConflictError
 from optimizer.experiments.answers import ResultAnswer, check_answers
-from optimizer.experiments.cohort import count_exposed
+from optimizer.experiments.cohort import count_clean
 from optimizer.experiments.design import get_experiment
 from optimizer.experiments.dimension import split_result
 from optimizer.experiments.look import examine
@@ -60,7 +60,7 @@ def read_result(
     if experiment.started_at is None:
         raise ConflictError("This experiment has not started: POST /v1/experiments/{key}/start.")
     look = take_look(stores, experiment, metrics, zone, now=now)
-    exposed = count_exposed(stores.events, project_id, experiment, until=now)
+    exposed = count_clean(stores.events, project_id, experiment, until=now)
     shown = dict(look.result)
     if dimension:
         split = take_split(stores, experiment, metrics, dimension, as_of=look.cutoff, now=now)
@@ -74,7 +74,7 @@ def read_result(
         as_of=look.cutoff,
         computed_at=look.computed_at,
         grid=f"{every} {zone.key}",
-        exposed_so_far=dict(exposed.units),
+        exposed_so_far=exposed,
     )
 
 

@@ -127,8 +127,8 @@ def _per_unit(store: EventStore, project_id: int, experiment: Experiment, scan: 
 
 def _people(store: EventStore, project_id: int, experiment: Experiment, scan: Scan) -> ir.Table:
     """Return the units that some group sums, with the ends of the spans in which their events count."""
-    people = clean_people(store, project_id, experiment, until=scan.as_of)
-    people = people.filter(people["first"] >= literal(midnight(min(scan.since.values()))))
+    since = midnight(min(scan.since.values()))
+    people = clean_people(store, project_id, experiment, until=scan.as_of, since=since)
     windows = [group.window_hours for group in scan.groups]
     if None not in windows:
         shortest = dt.timedelta(hours=min(window or 0.0 for window in windows))

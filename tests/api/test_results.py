@@ -165,7 +165,12 @@ def test_a_window_longer_than_the_data_is_empty_and_says_so(
     clock.forward(days=3)
     result = read(shop)
     [found] = result["metrics"][0]["comparisons"]
-    assert (found["status"], found["detail"]) == ("empty", "An arm has no visitors yet.")
+    assert found["status"] == "empty"
+    assert (
+        "window of 8,760 hours yet: the first were exposed on 2026-11-01 and count from 2027-11-01 on"
+        in found["detail"]
+    )
+    assert found["detail"] in result["decision"]["reasons"]
     assert [one["immature_units"] for one in result["metrics"][0]["variants"]] == [50, 50]
     assert result["decision"]["action"] == "continue"
 

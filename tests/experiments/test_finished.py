@@ -36,7 +36,7 @@ def experiment(stores: Stores, project_id: int, add_events: Add, add_exposures: 
         session.flush()
         session.expunge(row)
     for number in range(100):
-        first = START + number * DAY / 10 + DAY / 20
+        first = START + number * DAY / 10 + DAY / 20 + dt.timedelta(microseconds=number)
         add_exposures([{"experiment": "x", "variant": "ab"[number % 2], "user_id": f"{number}", "timestamp": first}])
         add_events(
             [

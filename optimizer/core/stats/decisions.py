@@ -73,13 +73,28 @@ class Decision:
     more_days: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How missing units turn into time.
+
+    Attributes:
+        daily_units: New units a day, if known.
+        waiting: Units that were exposed and whose window has not elapsed: they count without anybody new.
+        window_days: How long that takes from a unit's exposure.
+    """
+
+    daily_units: float | None = None
+    waiting: int = 0
+    window_days: float = 0.0
+
+
 def decide(
     checks: Sequence[Check],
     candidates: Sequence[Candidate],
     *,
     units: int,
     planned: float | None,
-    daily_units: float | None = None,
+    pace: Pace = Pace(),
 ) -> Decision:
     """Choose the action.
 
@@ -88,7 +103,7 @@ def decide(
         candidates: Every arm but the baseline.
         units: Units seen so far.
         planned: Planned total, if there is one.
-        daily_units: New units a day, if known: turns what is missing into days.
+        pace: Turns what is missing into days.
     """
     broken = [check.detail for check in checks if not check.passed]
     if broken:
@@ -105,20 +120,20 @@ def decide(
         return Decision("stop", (*(_sentence(candidate) for candidate in candidates), *harms))
     if winners:
         held = [g for g in winners[0].guardrails if not g.non_inferior]
-        return _held(winners[0], held, daily_units, harms)
-    return _undecided(unharmed, units, planned, daily_units, harms)
+        return _held(winners[0], held, pace, harms)
+    return _undecided(unharmed, units, planned, pace, harms)
 
 
-def _held(winner: Candidate, held: Sequence[Guardrail], daily: float | None, harms: Sequence[str]) -> Decision:
+def _held(winner: Candidate, held: Sequence[Guardrail], pace: Pace, harms: Sequence[str]) -> Decision:
     """Go on for the guardrails' sake."""
     details = [guardrail.detail for guardrail in held]
     more = max((guardrail.missing for guardrail in held), default=0)
     reasons = (_sentence(winner), *details, *harms)
-    return _go_on(reasons, more or None, daily, "until the guardrails have their power")
+    return _go_on(reasons, more or None, pace, "until the guardrails have their power")
 
 
 def _undecided(
-    candidates: Sequence[Candidate], units: int, planned: float | None, daily: float | None, harms: Sequence[str]
+    candidates: Sequence[Candidate], units: int, planned: float | None, pace: Pace, harms: Sequence[str]
 ) -> Decision:
     waiting = [c.primary.detail for c in candidates if c.primary.status in {"too_early", "not_final", "empty"}]
     if planned is None:
@@ -130,15 +145,21 @@ def _undecided(
         end = f"The planned {planned:,.0f} visitors are reached ({units:,}) and no difference is shown."
         return Decision("stop", (end, *reasons, *harms))
     more = max(0, round(planned) - units)
-    return _go_on((*dict.fromkeys(waiting), *harms), more, daily, f"of {planned:,.0f} planned")
+    return _go_on((*dict.fromkeys(waiting), *harms), more, pace, f"of {planned:,.0f} planned")
 
 
-def _go_on(reasons: Sequence[str], more: int | None, daily: float | None, until: str) -> Decision:
+def _go_on(reasons: Sequence[str], more: int | None, pace: Pace, until: str) -> Decision:
     if more is None:
         return Decision("continue", tuple(reasons))
-    days = math.ceil(more / daily) if daily else None
-    time = f", {days:,} days at {daily:,.0f} a day" if days is not None else ""
-    return Decision("continue", (*reasons, f"{more:,} more visitors {until}{time}."), None, more, days)
+    new = max(0, more - pace.waiting)
+    window = f"their window of {pace.window_days:.3g} days is over"
+    if more and not new:
+        said = f"No more visitors {until}: {pace.waiting:,} who were exposed count once {window}."
+        return Decision("continue", (*reasons, said), None, 0, math.ceil(pace.window_days))
+    days = math.ceil(new / pace.daily_units + pace.window_days) if pace.daily_units else None
+    time = f", {days:,} days at {pace.daily_units:,.0f} a day" if days is not None else ""
+    later = f"; they count once {window}, for which {pace.waiting:,} are waiting now" if pace.window_days else ""
+    return Decision("continue", (*reasons, f"{new:,} more visitors {until}{time}{later}."), None, new, days)
 
 
 def _harms(candidate: Candidate) -> list[str]:

@@ -49,13 +49,17 @@ class Drift(NamedTuple):
     detail: str
 
 
-def novelty(days: Sequence[Day]) -> Drift:
+def novelty(days: Sequence[Day], *, relative: bool = False) -> Drift:
     """Look for an effect that fades or grows: a weighted straight line through the daily effects.
 
     Args:
         days: In order since the start.
+        relative: Take each day's effect as a share of that day's mean over both arms. For numbers that units of
+            earlier days have had more time to gather: there a steady effect is steady only relatively.
     """
     effects, variances, places = _daily(days)
+    if relative:
+        effects, variances, places = _as_shares(days, effects, variances, places)
     if len(effects) < FEWEST_DAYS:
         return Drift(found=False, p_value=1.0, detail=f"Novelty: fewer than {FEWEST_DAYS} days with a variance.")
     weight = 1 / variances
@@ -67,7 +71,8 @@ def novelty(days: Sequence[Day]) -> Drift:
     level = float((weight * effects).sum() / weight.sum())
     first, last = (level + slope * (day - centre) for day in (position[0], position[-1]))
     way = "fades" if abs(last) < abs(first) else "grows"
-    detail = f"The effect {way} from {first:+.4g} on the first day to {last:+.4g} on the last (p = {p_value:.2g})."
+    shown = [f"{end:+.1%}" if relative else f"{end:+.4g}" for end in (first, last)]
+    detail = f"The effect {way} from {shown[0]} on the first day to {shown[1]} on the last (p = {p_value:.2g})."
     found = p_value < WARN_BELOW
     return Drift(found, p_value, detail if found else f"No trend in the daily effects (p = {p_value:.2g}).")
 
@@ -144,3 +149,13 @@ def _daily(days: Sequence[Day]) -> tuple[Floats, Floats, np.ndarray]:
                 rows.append((arms[1].mean - arms[0].mean, variance, place))
     found = np.array(rows, float).reshape(-1, 3)
     return found[:, 0], found[:, 1], found[:, 2].astype(int)
+
+
+def _as_shares(
+    days: Sequence[Day], effects: Floats, variances: Floats, places: np.ndarray
+) -> tuple[Floats, Floats, np.ndarray]:
+    arms = [(days[place].control, days[place].treatment) for place in places]
+    means = np.array([(a.total + b.total) / (a.n + b.n) for a, b in arms], float)
+    some = means > 0
+    means = means[some]
+    return effects[some] / means, variances[some] / means**2, places[some]

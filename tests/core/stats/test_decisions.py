@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from optimizer.core.stats.comparison import Arm, Comparison, Design, compare
-from optimizer.core.stats.decisions import Candidate, Check, Guardrail, decide, non_inferiority
+from optimizer.core.stats.decisions import Candidate, Check, Guardrail, Pace, decide, non_inferiority
 from optimizer.core.stats.moments import Moments
 
 GOOD = Check("srm", passed=True, detail="fine")
@@ -96,8 +96,19 @@ def test_shipping_names_the_arm_and_the_shrunk_effect() -> None:
 
 def test_continue_says_how_many_more_and_how_long() -> None:
     waiting = Candidate(judged(400, 600), guardrails=[guardrail(shown=False, missing=3_001)])
-    found = decide([GOOD], [waiting], units=8000, planned=8000, daily_units=1_000)
+    found = decide([GOOD], [waiting], units=8000, planned=8000, pace=Pace(1_000))
     assert (found.action, found.more_units, found.more_days) == ("continue", 3_001, 4)
     assert any("3,001 more" in reason and "4 days" in reason for reason in found.reasons)
-    undecided = decide([GOOD], [Candidate(judged(400, 410))], units=8000, planned=20_000, daily_units=5_000)
+    undecided = decide([GOOD], [Candidate(judged(400, 410))], units=8000, planned=20_000, pace=Pace(5_000))
     assert (undecided.more_units, undecided.more_days) == (12_000, 3)
+
+
+def test_those_who_wait_for_their_window_are_not_asked_for_again() -> None:
+    weak = [Candidate(judged(400, 410))]
+    found = decide([GOOD], weak, units=8000, planned=20_000, pace=Pace(5_000, waiting=4_000, window_days=7))
+    assert (found.more_units, found.more_days) == (8_000, 9)
+    assert "8,000 more visitors of 20,000 planned, 9 days at 5,000 a day; they count once" in found.reasons[-1]
+    assert "4,000 are waiting" in found.reasons[-1]
+    over = decide([GOOD], weak, units=8000, planned=10_000, pace=Pace(5_000, waiting=4_000, window_days=6.5))
+    assert (over.action, over.more_units, over.more_days) == ("continue", 0, 7)
+    assert over.reasons[-1].startswith("No more visitors of 10,000 planned: 4,000 who were exposed count once their")

@@ -36,6 +36,21 @@ def test_a_fading_effect_is_found_and_its_ends_are_named() -> None:
     assert "grows" in novelty(days(2, lambda day: 0.002 * day)).detail
 
 
+def test_a_steady_share_of_a_level_that_falls_is_no_novelty() -> None:
+    def level(day: int) -> float:
+        return 0.4 * 0.9**day  # who came earlier has had more time
+
+    steady = days(6, lambda day: 0.2 * level(day), base=level)
+    assert novelty(steady).found
+    assert not novelty(steady, relative=True).found
+    fading = novelty(days(7, lambda day: 0.4 * level(day) * 0.8**day, base=level), relative=True)
+    assert fading.found
+    assert "fades from +" in fading.detail
+    assert "% on the first day" in fading.detail
+    nobody = Moments.of_conversions(100, 0)
+    assert not novelty([Day(0, nobody, nobody)] * 9, relative=True).found
+
+
 def test_a_weekend_effect_is_found() -> None:
     found = weekday_dependence(days(3, lambda day: 0.04 if day % 7 >= 5 else 0.0))
     assert found.found
@@ -53,6 +68,7 @@ def test_steady_effects_rarely_warn() -> None:
     steady = [days(seed, lambda _: 0.02) for seed in range(200)]
     for detector in (novelty, weekday_dependence):
         assert sum(detector(one).found for one in steady) <= 8
+    assert sum(novelty(one, relative=True).found for one in steady) <= 8
     assert sum(ramp(one).found for one in steady) == 0
 
 
