@@ -14,7 +14,7 @@ from optimizer.feedback.accounts import list_destinations
 from optimizer.feedback.deliveries import DeliveryAnswer, DeliveryFilter, DestinationHealth
 from optimizer.feedback.policy import PolicyAnswer, PolicyRequest, put_policy, read_policy
 from optimizer.feedback.sync import SyncAnswer, preview
-from optimizer.feedback.values import current_values
+from optimizer.feedback.values import ValuesInUse, current_values, values_in_use
 
 JOB = "feedback_sync"
 blueprint = APIBlueprint("feedback", __name__, tag="Feedback")
@@ -75,6 +75,19 @@ def write_policy(body: PolicyRequest) -> PolicyAnswer:
     """Create or replace the policy."""
     with services().stores.control.session() as session:
         return put_policy(session, project_id(), body, now=now())
+
+
+@blueprint.get("/v1/feedback/values")
+@requires("read")
+@blueprint.output(ValuesInUse)
+@blueprint.doc(
+    summary="Read what predicted values are in use",
+    description="Per destination, with the proof beside: learned anew every week from journeys whose window has "
+    "elapsed, held against later weeks. Predicted, not incremental.",
+)
+def read_values_in_use() -> ValuesInUse:
+    """Show the values that rules with the mode `predicted` send."""
+    return values_in_use(services().stores, project_id(), now=now())
 
 
 @blueprint.post("/v1/feedback/sync")

@@ -149,6 +149,18 @@ def calibrate(log_odds: Array, outcome: Array) -> Calibration | None:
     return None
 
 
+def conversion_ratio(predicted: Array, outcome: Array) -> tuple[float, Interval]:
+    """Return observed over predicted conversions with its 95% interval: 1 is perfect on the whole.
+
+    The interval is that of a sum of independent indicators with the predicted chances, so it holds where the
+    predictions do.
+    """
+    expected = max(float(predicted.sum()), SMALLEST)
+    ratio = float(outcome.sum()) / expected
+    error = float(stats.norm.isf(ALPHA / 2)) * math.sqrt(float((predicted * (1 - predicted)).sum())) / expected
+    return ratio, Interval(max(0.0, ratio - error), ratio + error)
+
+
 def calibration_bins(predicted: Array, outcome: Array, bins: int = BINS) -> list[Bin]:
     """Group by predicted probability, about equally many units a bin; equal predictions stay together."""
     if not len(predicted):

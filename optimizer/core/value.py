@@ -23,6 +23,7 @@ ALPHA = 0.05
 BAND = Interval(0.9, 1.1)
 Z = float(stats.norm.isf(ALPHA / 2))
 SMALLEST = 1e-12
+MINIMUM_GROUP = 20  # people of one source on one rung
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,15 +217,18 @@ def _by_rung(cells: Sequence[Cell], order: tuple[int, ...]) -> tuple[list[Sums],
 
 
 def _drawn(held: Mapping[str, Sums], source: str, rung: Sums) -> float:
-    own = held.get(source, Sums())
-    if not own.units:
+    # Few people say neither what their source is worth nor how much sources differ: two who bought nothing would
+    # make a source worthless. They get the rung's value.
+    telling = {name: sums for name, sums in held.items() if sums.units >= MINIMUM_GROUP}
+    own = telling.get(source)
+    if own is None or len(telling) < 2:  # noqa: PLR2004 - one source does not differ from itself
         return rung.mean
-    within = sum(sums.deviations for sums in held.values())
-    freedom = rung.units - len(held)
-    variance = within / freedom if freedom > 0 else 0.0
-    between = sum(sums.units * (sums.mean - rung.mean) ** 2 for sums in held.values())
-    size = rung.units - sum(sums.units**2 for sums in held.values()) / rung.units
-    apart = max(0.0, (between - (len(held) - 1) * variance) / size) if size > 0 else 0.0
+    people = sum(sums.units for sums in telling.values())
+    mean = sum(sums.value for sums in telling.values()) / people
+    variance = sum(sums.deviations for sums in telling.values()) / (people - len(telling))
+    between = sum(sums.units * (sums.mean - mean) ** 2 for sums in telling.values())
+    size = people - sum(sums.units**2 for sums in telling.values()) / people
+    apart = max(0.0, (between - (len(telling) - 1) * variance) / size)
     if apart <= 0:
         return rung.mean
     weight = own.units * apart / (own.units * apart + variance)

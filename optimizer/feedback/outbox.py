@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import uuid_utils
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from optimizer.feedback.accounts import list_destinations
 from optimizer.feedback.rules import list_rules
+from optimizer.feedback.telling import Telling, Values, read_telling
 from optimizer.storage.events import EventStore, as_utc, naive_utc
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import DeliveryRecord, FeedbackCursor, SignalRule
@@ -25,20 +25,9 @@ from optimizer.storage.tables import DeliveryRecord, FeedbackCursor, SignalRule
 CHUNK = 5_000
 ROWS_A_STATEMENT = 500
 WEEK = dt.timedelta(days=7)
-COLUMNS = ("sequence", "event_id", "name", "timestamp", "unit_id", "value", "currency", "consent_ad_user_data")
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """What occurrences are worth.
-
-    Attributes:
-        predicted: Expected goal value per event name, for rules whose mode is `predicted`.
-        currency: Of those values.
-    """
-
-    predicted: Mapping[str, float]
-    currency: str
+COLUMNS = (
+    "sequence", "event_id", "name", "timestamp", "unit_id", "source", "value", "currency", "consent_ad_user_data",
+)  # fmt: skip
 
 
 def enqueue(stores: Stores, project_id: int, values: Values, *, now: dt.datetime) -> int:
@@ -60,7 +49,9 @@ def enqueue(stores: Stores, project_id: int, values: Values, *, now: dt.datetime
             upto = _end_of_chunk(stores.events, project_id, after, cursor.sequence, last) if rules else last
             rows = _events(stores.events, project_id, rules, after, upto)
             weekly = weekly_counts(stores.events, project_id, {rule.event for rule in rules}, now=now)
-            made += _insert(session, project_id, rules, rows, weekly, values, now)
+            every = list_rules(session, project_id)  # whichever rule told of a person, the person was told of
+            telling = read_telling(session, stores.events, project_id, every, rows, values)
+            made += _insert(session, project_id, rules, rows, weekly, telling, now)
             cursor.sequence, late = upto, 0
             session.add(cursor)
 
@@ -77,8 +68,11 @@ def backfill(stores: Stores, project_id: int, rule: SignalRule, values: Values, 
     made = 0
     with stores.control.session() as session:
         session.add(rule)
+        every = list_rules(session, project_id)
         for first in range(0, len(rows), CHUNK):
-            made += _insert(session, project_id, [rule], rows[first : first + CHUNK], weekly, values, now)
+            chunk = rows[first : first + CHUNK]
+            telling = read_telling(session, stores.events, project_id, every, chunk, values)
+            made += _insert(session, project_id, [rule], chunk, weekly, telling, now)
     return made
 
 
@@ -120,23 +114,24 @@ def _insert(  # noqa: PLR0917 - the parts of one transaction
     rules: Sequence[SignalRule],
     rows: Sequence[Mapping[str, Any]],
     weekly: Mapping[str, int],
-    values: Values,
+    telling: Telling,
     now: dt.datetime,
 ) -> int:
     ids = {row.key: row.id for row in list_destinations(session, project_id)}
-    valued = _valued(session, project_id, rules, rows)
     made = []
     for row in rows:
         for rule in rules:
             if row["name"] != rule.event or row["sequence"] <= rule.starts_after_sequence:
                 continue
-            delivery = {**_delivery(rule, row, weekly, values, now), "project_id": project_id}
-            _value_once(delivery, rule, valued)
-            made += [
-                {**delivery, "id": str(uuid_utils.uuid7()), "destination_id": ids[key]}
-                for key in rule.destinations
-                if ids.get(key) is not None
-            ]
+            delivery = {**_delivery(rule, row, weekly, now), "project_id": project_id}
+            for key in rule.destinations:
+                id_ = ids.get(key)
+                if id_ is not None:
+                    value, currency = _value(rule, row, (key, id_), telling)
+                    if delivery["status"] != "skipped" and rule.value.get("mode") == "predicted":
+                        telling.note(id_, row, value)
+                    own = {"id": str(uuid_utils.uuid7()), "destination_id": id_, "value": value, "currency": currency}
+                    made.append({**delivery, **own})
     if not made:
         return 0
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
@@ -149,9 +144,8 @@ def _insert(  # noqa: PLR0917 - the parts of one transaction
 
 
 def _delivery(
-    rule: SignalRule, row: Mapping[str, Any], weekly: Mapping[str, int], values: Values, now: dt.datetime
+    rule: SignalRule, row: Mapping[str, Any], weekly: Mapping[str, int], now: dt.datetime
 ) -> dict[str, Any]:
-    value, currency = _value(rule, row, values)
     reason = _reason_to_skip(rule, row, weekly.get(rule.event, 0))
     return {
         "rule_key": rule.key,
@@ -160,47 +154,12 @@ def _delivery(
         "platform_event": rule.platform_event,
         "unit_id": row["unit_id"],
         "event_time": as_utc(row["timestamp"]),
-        "value": value,
-        "currency": currency,
         "status": "skipped" if reason else "pending",
         "reason": reason,
         "attempts": 0,
         "next_attempt_at": now,
         "created_at": now,
     }
-
-
-def _valued(
-    session: Session, project_id: int, rules: Sequence[SignalRule], rows: Sequence[Mapping[str, Any]]
-) -> set[tuple[str, str]]:
-    """Return the (rule, unit) pairs whose predicted value was sent or queued before."""
-    predicted = [rule.key for rule in rules if rule.value.get("mode") == "predicted"]
-    units = sorted({row["unit_id"] for row in rows} - {""})
-    if not predicted or not units:
-        return set()
-    found = session.exec(
-        select(DeliveryRecord.rule_key, DeliveryRecord.unit_id)
-        .where(
-            DeliveryRecord.project_id == project_id,
-            col(DeliveryRecord.rule_key).in_(predicted),
-            col(DeliveryRecord.unit_id).in_(units),
-            col(DeliveryRecord.status).in_(["pending", "sent", "unknown"]),
-            col(DeliveryRecord.value) > 0,
-        )
-        .distinct()
-    )
-    return set(found.all())
-
-
-def _value_once(delivery: dict[str, Any], rule: SignalRule, valued: set[tuple[str, str]]) -> None:
-    # A predicted value is of a person, not of an occurrence: repeats say 0, because leaving the value out makes a
-    # platform put its own default in.
-    if rule.value.get("mode") != "predicted" or delivery["value"] is None or delivery["status"] == "skipped":
-        return
-    pair = (rule.key, delivery["unit_id"])
-    if pair in valued:
-        delivery["value"] = 0.0
-    valued.add(pair)
 
 
 def _reason_to_skip(rule: SignalRule, row: Mapping[str, Any], weekly: int) -> str | None:
@@ -211,12 +170,15 @@ def _reason_to_skip(rule: SignalRule, row: Mapping[str, Any], weekly: int) -> st
     return None
 
 
-def _value(rule: SignalRule, row: Mapping[str, Any], values: Values) -> tuple[float | None, str | None]:
-    mode = rule.value.get("mode", "none")
+def _value(
+    rule: SignalRule, row: Mapping[str, Any], destination: tuple[str, int], telling: Telling
+) -> tuple[float | None, str | None]:
+    mode, currency = rule.value.get("mode", "none"), telling.values.currency
     if mode == "fixed":
-        return float(rule.value["amount"]), values.currency
+        return float(rule.value["amount"]), currency
     if mode == "property" and row["value"] is not None:
-        return float(row["value"]), row["currency"] or values.currency
-    if mode == "predicted" and rule.event in values.predicted:
-        return round(values.predicted[rule.event], 4), values.currency
+        return float(row["value"]), row["currency"] or currency
+    if mode == "predicted":
+        value = telling.value(destination, row)
+        return value, None if value is None else currency
     return None, None

@@ -14,7 +14,8 @@ from sqlmodel import col, select
 from optimizer.feedback.accounts import connect, list_destinations
 from optimizer.feedback.contract import Skip
 from optimizer.feedback.dispatcher import Totals, dispatch, prepare
-from optimizer.feedback.outbox import Values, enqueue
+from optimizer.feedback.outbox import enqueue
+from optimizer.feedback.telling import Values
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import DeliveryRecord, DestinationRecord
 

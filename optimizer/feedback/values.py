@@ -1,33 +1,90 @@
-"""What one occurrence of an event is worth: predicted from past units, never what the event caused."""
+"""The values in use: one table per set of events that a destination is told of together, learned anew every week."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-from optimizer.errors import NotFoundError
-from optimizer.feedback.outbox import Values
+from pydantic import BaseModel, Field
+from sqlmodel import Session
+
 from optimizer.feedback.rules import list_rules
-from optimizer.signals.answers import SignalsRequest
+from optimizer.feedback.telling import Values
 from optimizer.signals.goal import default_goal
-from optimizer.signals.service import rank_signals
+from optimizer.signals.reports import list_reports, store_report
+from optimizer.signals.values import MAXIMUM_EVENTS, WINDOW_DAYS, ValueTable, value_table
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Project
 
+LEARNED_ANEW = {"ok": dt.timedelta(days=7), "unchecked": dt.timedelta(days=1), "off": dt.timedelta(days=1)}
+LOOKED_BACK = 50
+
+
+class DestinationValues(BaseModel):
+    """The values of what one destination is told of."""
+
+    destination: str
+    table: ValueTable
+
+
+class ValuesInUse(BaseModel):
+    """The values in use."""
+
+    goal: str | None = Field(description="Null: there is no policy, and not exactly one macro conversion.")
+    currency: str
+    data: list[DestinationValues]
+
 
 def current_values(stores: Stores, project_id: int, *, now: dt.datetime) -> Values:
-    """Predict values for the goal of the policy or, without one, the only macro conversion of the catalog.
+    """Return the values for the goal of the policy or, without one, the only macro conversion of the catalog.
 
-    Without such a goal, or while nothing carries a value, `predicted` rules send no value.
+    A table is learned anew when it is a week old, or when other events are told of together. Without a goal, or while
+    no table may be used, `predicted` rules send no value.
     """
     with stores.control.reading() as session:
         currency = session.get_one(Project, project_id).currency
-        rules = list_rules(session, project_id, enabled_only=True)
         goal = default_goal(session, project_id)
-    if goal is None or not any(rule.value.get("mode") == "predicted" for rule in rules):
-        return Values({}, currency)
-    try:
-        ranking = rank_signals(stores, project_id, SignalsRequest(goal=goal), now=now)
-    except NotFoundError:
-        return Values({}, currency)
-    worth = {signal.event: signal.expected_value for signal in ranking.signals}
-    return Values({event: value for event, value in worth.items() if value is not None}, currency)
+        told = _told_of(session, project_id)
+    if goal is None:
+        return Values({}, None, currency)
+    learned: dict[tuple[str, ...], ValueTable] = {}
+    for destination in sorted(told):
+        events = tuple(sorted(told[destination] - {goal})[:MAXIMUM_EVENTS])
+        if events and events not in learned:
+            learned[events] = _table(stores, project_id, goal, events, now=now)
+    tables = {
+        destination: learned[tuple(sorted(events - {goal})[:MAXIMUM_EVENTS])]
+        for destination, events in told.items()
+        if events - {goal}
+    }
+    return Values(tables, goal, currency)
+
+
+def values_in_use(stores: Stores, project_id: int, *, now: dt.datetime) -> ValuesInUse:
+    """Show the values in use, with their proof."""
+    values = current_values(stores, project_id, now=now)
+    data = [DestinationValues(destination=key, table=table) for key, table in sorted(values.tables.items())]
+    return ValuesInUse(goal=values.goal, currency=values.currency, data=data)
+
+
+def _told_of(session: Session, project_id: int) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for rule in list_rules(session, project_id, enabled_only=True):
+        if rule.value.get("mode") == "predicted":
+            for destination in rule.destinations:
+                found.setdefault(destination, set()).add(rule.event)
+    return found
+
+
+def _table(stores: Stores, project_id: int, goal: str, events: tuple[str, ...], *, now: dt.datetime) -> ValueTable:
+    with stores.control.reading() as session:
+        rows = list_reports(session, project_id, "value_table", limit=LOOKED_BACK)
+    for row in rows:
+        held = ValueTable.model_validate(row.document)
+        same = held.goal == goal and tuple(held.reported) == events
+        if same and held.computed_at > now - LEARNED_ANEW[held.status]:
+            return held
+    found = value_table(stores, project_id, goal, events, WINDOW_DAYS, now=now)
+    if found.status in LEARNED_ANEW:  # what cannot be said yet is asked again, not kept
+        with stores.control.session() as session:
+            store_report(session, project_id, "value_table", found, now=now)
+    return found

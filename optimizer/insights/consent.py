@@ -22,6 +22,7 @@ from optimizer.core.consent import (
 from optimizer.core.naming import canonical_name
 from optimizer.errors import InvalidInputError, NotFoundError
 from optimizer.insights.consent_sums import Observed, Period, names_without_consent, sums_by_stratum
+from optimizer.insights.consent_totals import VISIT, totals_by_stratum, whole_days
 from optimizer.signals.goal import default_goal
 from optimizer.storage.stores import Stores
 
@@ -32,7 +33,9 @@ ASSUMPTION = (
 RELATIVE_RATES = (0.5, 0.75, 1.0, 1.25)
 SHOWN = 200
 LONGEST = dt.timedelta(days=365)
+EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)  # no tracker is older
 Pair = tuple[float, float]
+Basis = Literal["events", "totals"]
 Status = Literal["ok", "counted", "no_denials", "too_few_conversions", "consented_share_too_small"]
 
 
@@ -49,6 +52,11 @@ class ConsentRequest(BaseModel):
         min_length=1,
         max_length=200,
         description="The event that marks a visit with and without consent; by default the one sent most without.",
+    )
+    basis: Basis | None = Field(
+        None,
+        description="How visits without consent are known: `events` that came without it, or the `totals` of a tool "
+        "that counts everybody less those who consented. By default events where any came, else totals.",
     )
     start: AwareDatetime | None = Field(None, alias="from", description="By default 30 days before the end.")
     end: AwareDatetime | None = Field(None, alias="to", description="By default now.")
@@ -107,7 +115,8 @@ class ConsentAnswer(BaseModel):
     """Observed and modelled conversions, side by side and never mixed."""
 
     goal: str
-    anchor: str | None
+    basis: Basis
+    anchor: str | None = Field(description="What marks a visit; of totals, a visitor on a day.")
     start: dt.datetime = Field(serialization_alias="from")
     end: dt.datetime = Field(serialization_alias="to")
     status: Status
@@ -131,10 +140,18 @@ def model_consent(stores: Stores, project_id: int, request: ConsentRequest, *, n
     goal = _goal(stores, project_id, request)
     period = _period(request, now)
     known = names_without_consent(stores.events, project_id, period)
-    anchor = _anchor(known, request, goal)
     if request.goal and goal not in known:
         raise NotFoundError(f"Nobody sent the goal {goal} in that time. GET /v1/catalog lists what was ever sent.")
-    rows = sums_by_stratum(stores.events, project_id, period, goal, anchor) if anchor else []
+    anchor = _anchor(known, request, goal)
+    rows: list[Observed] = []
+    if request.basis == "totals" or (request.basis is None and not request.anchor and not any(known.values())):
+        days = whole_days(period)
+        rows = totals_by_stratum(stores.events, project_id, days, goal)
+    basis: Basis = "totals" if rows or request.basis == "totals" else "events"
+    if basis == "totals":
+        anchor, period = VISIT, days
+    elif anchor:
+        rows = sums_by_stratum(stores.events, project_id, period, goal, anchor)
     rows.sort(key=lambda row: (-row.stratum.denied_visits, row.source, row.device))
     seen = _observation(rows)
     status, reason = _status(seen)
@@ -144,6 +161,7 @@ def model_consent(stores: Stores, project_id: int, request: ConsentRequest, *, n
         total, parts = model_strata([row.stratum for row in rows])
     return ConsentAnswer(
         goal=goal,
+        basis=basis,
         anchor=anchor,
         start=period.start,
         end=period.end,
@@ -172,6 +190,8 @@ def _goal(stores: Stores, project_id: int, request: ConsentRequest) -> str:
 
 def _period(request: ConsentRequest, now: dt.datetime) -> Period:
     end = min(request.end or now, now)
+    if end < EARLIEST:
+        raise InvalidInputError.at("/query/to", "too_early", f"`to` must not lie before {EARLIEST.year}.")
     start = request.start or end - dt.timedelta(days=30)
     if not start < end:
         raise InvalidInputError.at("/query/from", "empty_period", "`from` must lie before `to`, and before now.")
@@ -205,7 +225,7 @@ def _observation(rows: list[Observed]) -> Observation:
 def _status(seen: Observation) -> tuple[Status, str]:
     share = seen.consented_share or 0.0
     if not seen.visits_without_consent:
-        return "no_denials", "No visit came without consent, so there is nothing to model."
+        return "no_denials", "No visit without consent is known, so there is nothing to model."
     if share < MINIMUM_SHARE:
         return (
             "consented_share_too_small",

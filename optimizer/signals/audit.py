@@ -251,7 +251,9 @@ def _spellings(definitions: list[DefinitionAnswer], sent: dict[str, Traffic]) ->
 def _pairs(stores: Stores, project_id: int, events: list[AuditedEvent]) -> list[NearDuplicate]:
     counted = {event.event: event.occurrences for event in events if event.status != "deprecated"}
     found = []
-    for pair in near_duplicates(counted)[:SHOWN_PAIRS]:
+    pairs = near_duplicates(counted)[:SHOWN_PAIRS]
+    both = units_of_both(stores.events, project_id, [pair.names for pair in pairs])
+    for pair, units in zip(pairs, both, strict=True):
         one, other = pair.names
         found.append(
             NearDuplicate(
@@ -259,7 +261,7 @@ def _pairs(stores: Stores, project_id: int, events: list[AuditedEvent]) -> list[
                 why=pair.why,
                 edits=pair.edits,
                 occurrences=(counted[one], counted[other]),
-                units_of_both=units_of_both(stores.events, project_id, one, other),
+                units_of_both=units,
                 keep=one if counted[one] >= counted[other] else other,
             )
         )

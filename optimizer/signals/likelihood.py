@@ -30,6 +30,7 @@ ROWS_A_MOMENT = 25_000
 MINIMUM_TRAINING = 100
 MINIMUM_LATER = 20
 CHANCE = 0.5
+GROSSLY = (0.5, 2.0)  # a season moves rates by less; beyond, a threshold on the likelihood means something else
 CAVEAT = "Predicted, not caused: how likely a unit like this one is to reach the goal, not what would bring it there."
 Pair = tuple[float, float]
 
@@ -72,6 +73,8 @@ class Judgement(BaseModel):
     log_loss_bits: float
     log_loss_of_rate_bits: float = Field(description="Of saying the overall rate to everybody.")
     brier: float
+    conversions_ratio: float = Field(description="Observed / predicted conversions: 1 is perfect on the whole.")
+    conversions_ratio_interval: Pair
     calibration_slope: float | None = Field(description="1 is perfect; below, predictions are too extreme.")
     calibration_slope_interval: Pair | None
     calibration_intercept: float | None
@@ -167,10 +170,10 @@ def _learned(card: ModelCard, recipe: Recipe, moments: list[_Moment]) -> ModelCa
     training = _stacked(moments[:-2])
     model = fit_likelihood(recipe.names, training, moments[-2].sample)
     judgement = _judge(model, moments[-1].sample)
+    against = _against(judgement)
+    if against:
+        return card.model_copy(update={"reason": against, "judgement": judgement})
     low, high = judgement.auc_interval
-    if low <= CHANCE:
-        reason = f"AUC {judgement.auc:.2f} ({low:.2f} to {high:.2f}) on the last weeks is not told apart from chance."
-        return card.model_copy(update={"reason": reason, "judgement": judgement})
     reason = f"AUC {judgement.auc:.2f} ({low:.2f} to {high:.2f}) on weeks after those it learned from."
     top = core.strongest(model, list(training.rows.std(axis=0)))
     return card.model_copy(
@@ -189,12 +192,24 @@ def _learned(card: ModelCard, recipe: Recipe, moments: list[_Moment]) -> ModelCa
     )
 
 
+def _against(judged: Judgement) -> str | None:
+    low, high = judged.auc_interval
+    if low <= CHANCE:
+        return f"AUC {judged.auc:.2f} ({low:.2f} to {high:.2f}) on the last weeks is not told apart from chance."
+    slope = judged.calibration_slope_interval or (1.0, 1.0)
+    for name, (lower, upper) in (("slope", slope), ("observed ÷ predicted", judged.conversions_ratio_interval)):
+        if upper < GROSSLY[0] or lower > GROSSLY[1]:
+            return f"Its likelihoods are off on the last weeks: {name} {lower:.2f} to {upper:.2f}, where 1 is right."
+    return None
+
+
 def _judge(model: LinearModel, sample: Sample) -> Judgement:
     log_odds = model.log_odds(sample.rows)
     predicted = core.probabilities(log_odds)
     hits, rate = sample.conversions, float(sample.outcome.mean())
     area = core.area_under_curve(log_odds, sample.outcome) or CHANCE
     found = core.calibrate(log_odds, sample.outcome)
+    ratio, ratio_interval = core.conversion_ratio(predicted, sample.outcome)
     return Judgement(
         auc=area,
         auc_interval=core.area_interval(area, hits, len(sample.outcome) - hits),
@@ -202,6 +217,8 @@ def _judge(model: LinearModel, sample: Sample) -> Judgement:
         log_loss_bits=core.log_loss(predicted, sample.outcome),
         log_loss_of_rate_bits=core.log_loss(np.full(len(predicted), rate), sample.outcome),
         brier=core.brier_score(predicted, sample.outcome),
+        conversions_ratio=ratio,
+        conversions_ratio_interval=ratio_interval,
         calibration_slope=found.slope if found else None,
         calibration_slope_interval=found.slope_interval if found else None,
         calibration_intercept=found.intercept if found else None,

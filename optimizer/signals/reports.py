@@ -11,7 +11,7 @@ from sqlmodel import Session, col, func, select
 from optimizer.errors import NotFoundError
 from optimizer.storage.tables import StoredReport
 
-Kind = Literal["catalog_audit", "likelihood_model"]
+Kind = Literal["catalog_audit", "likelihood_model", "value_table"]
 LONGEST_NUMBER = 9  # digits: what every database holds in an integer
 
 

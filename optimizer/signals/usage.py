@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ibis
@@ -90,13 +91,22 @@ def readers(session: Session, project_id: int) -> dict[str, list[str]]:
     return dict(used)
 
 
-def units_of_both(store: EventStore, project_id: int, one: str, other: str) -> int:
-    """Count the units that did both of two events, ever."""
+def units_of_both(store: EventStore, project_id: int, pairs: Sequence[tuple[str, str]]) -> list[int]:
+    """Count, per pair of names, the units that did both, ever; in one pass for all pairs."""
+    if not pairs:
+        return []
+    names = sorted({name for pair in pairs for name in pair})
+    place = {name: number for number, name in enumerate(names)}
     events = store.events(project_id)
-    events = events.filter(events.unit_id != "", events.name.isin([one, other]))
-    names = events.select("unit_id", "name").distinct()
-    both = names.group_by("unit_id").agg(n=names.count())
-    return int(both.filter(both.n > 1).count().to_pyarrow().as_py())
+    events = events.filter(events.unit_id != "", events.name.isin(names))
+    did = {f"d{number}": (events.name == name).cast("int64").max() for name, number in place.items()}
+    units = events.group_by("unit_id").agg(**did)
+    both = {
+        f"b{number}": (units[f"d{place[one]}"] * units[f"d{place[other]}"]).sum()
+        for number, (one, other) in enumerate(pairs)
+    }
+    [row] = units.agg(**both).to_pyarrow().to_pylist()
+    return [int(row[f"b{number}"] or 0) for number in range(len(pairs))]
 
 
 def _events_of(segment: Segment) -> set[str]:

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from scipy import stats
 from sqlmodel import Session, col, select
 
 from optimizer.core.naming import canonical_name
-from optimizer.core.value import Cell, Check, Ladder, check, learn, reached
+from optimizer.core.value import BAND, Cell, Check, Ladder, check, learn, reached
 from optimizer.errors import InvalidInputError, NotFoundError
 from optimizer.signals.goal import default_goal
 from optimizer.signals.journeys import OTHER, Journeys, read_journeys
@@ -28,6 +29,8 @@ MINIMUM_UNITS = 50
 LEARNED_SHARE = 2 / 3
 MINIMUM_WEEKS = 3
 SHOWN_WEEKS = 12
+NONE = "(none)"
+WIDER = float(stats.norm.isf(0.005) / stats.norm.isf(0.025))  # from 95% to 99%
 Pair = tuple[float, float]
 
 
@@ -84,6 +87,7 @@ class SourceRatio(BaseModel):
     actual: float
     ratio: float | None
     ratio_interval: Pair | None
+    withheld: bool = Field(description="Surely outside 0.9 to 1.1 (at 99%): of this source no value is told.")
 
 
 class WeekRatio(BaseModel):
@@ -121,6 +125,8 @@ class ValueTable(BaseModel):
         """Return what a person is worth whose best event this is; None where nothing may be said."""
         found = next((one for one in self.events if one.event == event), None)
         if found is None or found.value is None or not self.is_usable:
+            return None
+        if any(one.withheld and one.source == (source or NONE) for one in self.sources):
             return None
         return found.by_source.get(source or "", found.by_source.get(OTHER, found.value))
 
@@ -263,8 +269,14 @@ def _held_out(cells: Sequence[Cell], events: int) -> tuple[HeldOut | None, list[
 
 
 def _source(name: str, found: Check) -> SourceRatio:
+    # Eight sources are looked at, and a value withheld by chance costs learning: hence 99%, and enough people.
+    surely = False
+    if found.ratio is not None and found.ratio_interval is not None and found.units >= MINIMUM_UNITS:
+        reach = WIDER * (found.ratio_interval.upper - found.ratio)
+        surely = found.ratio + reach < BAND.lower or found.ratio - reach > BAND.upper
     return SourceRatio(
-        source=name or "(none)",
+        source=name or NONE,
+        withheld=surely,
         people=found.units,
         predicted=found.predicted,
         actual=found.actual,

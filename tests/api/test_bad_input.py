@@ -143,7 +143,8 @@ VALID: dict[tuple[str, str], Any] = {
 QUERIES = {
     "dry_run": "true", "goal": "purchase", "window_days": "30", "landmark_hours": "24", "by": "source", "limit": "5",
     "cursor": "x", "since": "x", "record_exposure": "true",
-    "from": "2026-10-01T00:00:00Z", "format": "csv", "status": "sent",
+    "from": "2026-10-01T00:00:00Z", "format": "csv", "status": "sent", "events": "add_to_cart,wish", "days": "30",
+    "anchor": "add_to_cart", "to": "2026-11-01T00:00:00Z",
 }  # fmt: skip
 HARD: list[Any] = [
     None, True, 0, -1, 2**31, 2**53 + 1, 2**63, 10**400, 1e308, -1e308, 5e-324, 0.5,

@@ -34,6 +34,7 @@ QUESTIONS: dict[str, tuple[str, str, Any]] = {
     "catalog audit": ("GET", "/v1/catalog/audit?goal=purchase", None),
     "denied consent": ("GET", f"/v1/insights/consent?goal=purchase&from={FROM}&to={TO}&anchor=view_item", None),
     "likelihood": ("POST", "/v1/signals/likelihood", {"goal": "purchase", "horizon_days": 3}),
+    "denied consent by totals": ("GET", f"/v1/insights/consent?goal=purchase&from={FROM}&to={TO}&basis=totals", None),
     "values": ("GET", "/v1/signals/values?goal=purchase&events=add_to_cart,begin_checkout&window_days=7", None),
     "results": ("GET", "/v1/experiments/pdp/results", None),
     **{f"results by {by}": ("GET", f"/v1/experiments/pdp/results?dimension={by}", None)

@@ -15,6 +15,7 @@ from optimizer.core.likelihood import (
     brier_score,
     calibrate,
     calibration_bins,
+    conversion_ratio,
     log_loss,
     probabilities,
     strongest,
@@ -68,6 +69,18 @@ def test_all_or_none_is_no_area_and_no_calibration(outcome: np.ndarray) -> None:
 def test_what_has_no_finite_fit_has_none() -> None:
     assert calibrate(np.zeros(4), np.array([0.0, 1, 0, 1])) is None
     assert calibrate(np.array([-1.0, -1, 1, 1]), np.array([0.0, 0, 1, 1])) is None
+
+
+def test_observed_over_predicted_covers_one_where_predictions_hold() -> None:
+    rng = np.random.default_rng(8)
+    covered = 0
+    for _ in range(300):
+        predicted = rng.uniform(0.01, 0.3, 500)
+        ratio, (low, high) = conversion_ratio(predicted, (rng.random(500) < predicted).astype(float))
+        assert low < ratio < high
+        covered += low <= 1 <= high
+    assert 0.92 <= covered / 300 <= 0.98
+    assert conversion_ratio(np.full(4, 0.5), np.ones(4))[0] == 2.0
 
 
 def test_bins_hold_everybody_once_and_ties_together() -> None:

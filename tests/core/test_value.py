@@ -106,6 +106,15 @@ def test_sources_that_do_not_differ_are_drawn_together_and_those_that_do_are_not
     assert apart.value(0, "b") > 4 * apart.value(0, "a")
 
 
+def test_two_people_who_bought_nothing_do_not_make_a_source_worthless() -> None:
+    people = [
+        Cell(0, "many", frozenset({0}), 250, 10_000.0, 500_000.0),
+        Cell(0, "few", frozenset({0}), 2, 0.0, 0.0),
+    ]
+    ladder = learn(people, 1)
+    assert ladder.value(0, "few") == ladder.value(0, "never seen") == pytest.approx(10_000 / 252)
+
+
 def test_the_slope_is_the_regressions_with_white_errors() -> None:
     rng = np.random.default_rng(3)
     told = rng.choice([1.0, 2.0, 5.0], 500)

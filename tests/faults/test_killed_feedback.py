@@ -13,8 +13,8 @@ import pytest
 
 from optimizer.app import open_stores
 from optimizer.feedback.dispatcher import LEASE
-from optimizer.feedback.outbox import Values
 from optimizer.feedback.sync import synchronise
+from optimizer.feedback.telling import Values
 from optimizer.settings import Settings
 from optimizer.storage.tables.base import utc_now
 from tests.conftest import SECRET, KeyedClient
@@ -25,12 +25,12 @@ RUN = """
 import random, sys
 from pathlib import Path
 from optimizer.app import open_stores
-from optimizer.feedback.outbox import Values
+from optimizer.feedback.telling import Values
 from optimizer.feedback.sync import synchronise
 from optimizer.settings import Settings
 from optimizer.storage.tables.base import utc_now
 stores = open_stores(Settings(data_dir=Path(sys.argv[1]), secret_key=sys.argv[2]))
-synchronise(stores, 1, Values({}, "EUR"), now=utc_now(), rng=random.Random(1))
+synchronise(stores, 1, Values({}, None, "EUR"), now=utc_now(), rng=random.Random(1))
 """
 
 
@@ -53,7 +53,7 @@ def test_a_job_killed_while_sending_is_taken_up_again(kind: str, pending: Settin
         run.kill()
     stores = open_stores(pending)
     now = utc_now()
-    values, rng = Values({}, "EUR"), random.Random(1)  # noqa: S311 - jitter only
+    values, rng = Values({}, None, "EUR"), random.Random(1)  # noqa: S311 - jitter only
     [_, held] = synchronise(stores, 1, values, now=now, rng=rng).destinations
     assert held.sent == 0  # the dead run's lease still holds
     [_, total] = synchronise(stores, 1, values, now=now + LEASE + dt.timedelta(seconds=1), rng=rng).destinations

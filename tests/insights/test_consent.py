@@ -127,6 +127,9 @@ def test_an_empty_project_and_the_only_macro(client: KeyedClient, add_events: Ad
         ("goal=purchase&from=2026-11-02T00:00:00Z", 422),
         ("goal=purchase&from=2020-01-01T00:00:00Z", 422),
         ("goal=purchase&from=2026-01-01", 422),
+        ("goal=purchase&to=0001-01-01T00:00:00Z", 422),
+        ("goal=purchase&from=0001-01-01T00:00:00Z&to=0001-01-02T00:00:00Z", 422),
+        ("goal=purchase&to=9999-12-31T23:59:59Z&from=9999-12-31T00:00:00Z", 422),
     ],
 )
 def test_a_wrong_question_is_refused_by_name(query: str, status: int, client: KeyedClient, add_events: Add) -> None:
@@ -142,3 +145,46 @@ def test_thousands_of_sources_stay_readable(client: KeyedClient, add_events: Add
     assert (len(found["strata"]), found["strata_left_out"]) == (200, 50)
     assert found["strata"][0]["pooled"]
     assert found["modelled"]["conversions"] == pytest.approx(125)
+
+
+def count(client: KeyedClient, name: str, visitors: int, dimensions: dict[str, str], day: int = 27) -> None:
+    body = {"date": f"2026-10-{day}", "name": name, "visitors": visitors, "dimensions": dimensions}
+    answer = client.post("/v1/counts", json={"system": "swetrix", "counts": [body]})
+    assert answer.json["accepted"] == 1, answer.json
+
+
+def test_a_tool_that_counts_everybody_says_how_many_did_not_consent(client: KeyedClient, add_events: Add) -> None:
+    add_events(visits(900, 180, source="paid") + visits(300, 6, source="social"))  # all on 27 October
+    count(client, "visit", 1_000, {"source": "Paid"})
+    count(client, "visit", 1_000, {"source": "social"})
+    count(client, "visit", 2_000, {})  # the same people once more, not broken down
+    found = ask(client)
+    assert (found["basis"], found["anchor"], found["status"]) == ("totals", "visit", "ok")
+    assert found["observed"]["visits_without_consent"] == 800
+    assert found["modelled"]["conversions"] == pytest.approx(20 + 14)
+    assert {(row["source"], row["device"]) for row in found["strata"]} == {("paid", "(all)"), ("social", "(all)")}
+    count(client, "purchase", 190, {"source": "paid"})
+    counted = ask(client)
+    assert (counted["status"], counted["check"]["observed"]) == ("counted", 10)
+
+
+def test_a_visitor_of_two_days_is_two_of_the_totals(client: KeyedClient, add_events: Add) -> None:
+    first = visits(100, 20, source="paid")
+    again = [{**row, "timestamp": DAY + dt.timedelta(days=1)} for row in first if row["name"] == "page_view"]
+    add_events(first + again)
+    for day in (27, 28):
+        count(client, "visit", 150, {"source": "paid", "device": "mobile"}, day)
+    found = ask(client, "goal=purchase&basis=totals")
+    assert (found["observed"]["visits"], found["observed"]["visits_without_consent"]) == (200, 100)
+    assert found["modelled"]["conversions"] == pytest.approx(100 * 20 / 200)
+
+
+def test_totals_are_asked_of_whole_days_and_may_be_missing(client: KeyedClient, add_events: Add) -> None:
+    add_events(visits(100, 20, source="paid"))
+    count(client, "visit", 150, {"source": "paid"})
+    part = ask(client, "goal=purchase&basis=totals&from=2026-10-27T06:00:00Z")
+    assert (part["from"], part["status"]) == ("2026-10-28T00:00:00Z", "no_denials")
+    assert ask(client, "goal=purchase&basis=events")["status"] == "no_denials"
+    hours = ask(client, "goal=purchase&basis=totals&from=2026-10-27T06:00:00Z&to=2026-10-27T18:00:00Z")
+    assert hours["status"] == "no_denials"
+    assert client.get("/v1/insights/consent?goal=purchase&basis=guess").status_code == 422

@@ -91,15 +91,16 @@ def test_daily_totals_of_cookieless_tools_are_use_too(client: KeyedClient, clock
 
 
 def test_merged_spellings_and_near_duplicates_come_with_their_numbers(client: KeyedClient) -> None:
-    names = ["Add-To-Cart", "add to cart", "add_to_cart", "cart_add", "purchase"]
-    send(client, *({"name": name, "user_id": f"u{place}"} for place, name in enumerate(names)))
+    names = ["Add-To-Cart", "add to cart", "add_to_cart", "cart_add", "purchase", "page_view", "page_views"]
+    send(client, *({"name": name, "user_id": f"u{min(place, 5)}"} for place, name in enumerate(names)))
     found = audit(client)
     [merged] = found["merged_spellings"]
     assert merged == {"event": "add_to_cart", "spellings": ["Add-To-Cart", "add to cart"], "occurrences": 3}
-    [pair] = found["near_duplicates"]
+    pair, other = found["near_duplicates"]
+    assert (other["events"], other["units_of_both"]) == (["page_view", "page_views"], 1)
     assert pair["events"] == ["add_to_cart", "cart_add"]
     assert (pair["occurrences"], pair["units_of_both"], pair["keep"]) == ([3, 1], 0, "add_to_cart")
-    [drop] = found["drop"]
+    [drop, _] = found["drop"]
     assert (drop["event"], drop["reason"], drop["merge_into"]) == ("cart_add", "near_duplicate", "add_to_cart")
 
 

@@ -131,6 +131,23 @@ def test_values_that_never_vary_are_refused_in_words(stores: Stores, project_id:
     assert "not told apart from chance" in card.reason
 
 
+def test_likelihoods_that_are_off_on_the_last_weeks_are_refused(
+    stores: Stores, project_id: int, add_visitors: Callable[..., None], add_events: Add
+) -> None:
+    add_visitors(2_500)
+    last = NOON - dt.timedelta(days=3)  # then everybody who comes gets a coupon and buys
+    add_events(
+        [
+            {"name": name, "user_id": f"c{n}", "timestamp": last - dt.timedelta(days=6) * early}
+            for n in range(400)
+            for name, early in (("page_view", 1), ("purchase", 0))
+        ]
+    )
+    card = train(stores, project_id, PURCHASE, now=NOON)
+    assert card.status == "refused"
+    assert "off on the last weeks" in card.reason
+
+
 def test_no_goal_is_an_error_that_names_it(stores: Stores, project_id: int) -> None:
     with pytest.raises(InvalidInputError):
         train(stores, project_id, LikelihoodRequest(), now=NOON)

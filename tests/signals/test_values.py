@@ -30,19 +30,20 @@ def person(
     ]
 
 
-def shop(people: int, weeks: int, *, scale_of: Callable[[int], float] = lambda _: 1.0) -> Rows:
+def shop(people: int, weeks: int, *, scale_of: Callable[[int, str], float] = lambda *_: 1.0) -> Rows:
     """People over weeks that ended 14 days ago: 40% of those who cart check out, half of those buy for 20 to 80."""
     rng = np.random.default_rng(6)
     rows = []
     for number in range(people):
         week = number % weeks
         begun = NOON - 14 * DAY - DAY * 7 * week - HOUR * float(rng.uniform(1, 160))
+        source = ("paid", "free")[number // weeks % 2]
         did: list[tuple[str, float, float | None]] = [("cart", 0, None)]
         if rng.random() < 0.4:
             did.append(("checkout", 1, None))
             if rng.random() < 0.5:
-                did.append(("purchase", 2, float(rng.uniform(20, 80)) * scale_of(week)))
-        rows += person(f"u{number}", begun, *did, source=("paid", "free")[number % 2])
+                did.append(("purchase", 2, float(rng.uniform(20, 80)) * scale_of(week, source)))
+        rows += person(f"u{number}", begun, *did, source=source)
     return rows
 
 
@@ -99,11 +100,25 @@ def test_what_is_told_sums_up_to_what_was_bought_and_holds_later(
 
 
 def test_values_that_no_longer_hold_are_not_told(stores: Stores, project_id: int, add_events: Add) -> None:
-    add_events(shop(2_000, 8, scale_of=lambda week: 0.3 if week < 3 else 1.0))  # prices fell three weeks ago
+    add_events(shop(2_000, 8, scale_of=lambda week, _: 0.3 if week < 3 else 1.0))  # prices fell three weeks ago
     table = value_table(stores, project_id, "purchase", ["cart", "checkout"], 7, now=NOON)
     assert table.status == "off"
     assert "No value is sent" in table.reason
     assert table.value("checkout", "paid") is None
+
+
+def test_a_source_that_no_longer_holds_is_told_nothing_of_while_the_others_are(
+    stores: Stores, project_id: int, add_events: Add
+) -> None:
+    # Since ads learn from carts they bring people who cart and hardly buy; everybody else is as before.
+    add_events(shop(2_400, 8, scale_of=lambda week, source: 0.3 if week < 3 and source == "paid" else 1.0))
+    rows = shop(6_000, 8)
+    add_events([{**row, "user_id": f"more-{row['user_id']}", "source": "free"} for row in rows])
+    table = value_table(stores, project_id, "purchase", ["cart", "checkout"], 7, now=NOON)
+    assert {one.source: one.withheld for one in table.sources} == {"paid": True, "free": False}
+    assert table.status == "ok", table.reason
+    assert table.value("checkout", "paid") is None
+    assert table.value("checkout", "free") == pytest.approx(25, abs=3)
 
 
 def test_an_event_that_brought_nothing_surely_does_not_pass_the_gate(
