@@ -19,6 +19,7 @@ from optimizer.experiments.report import Report
 from optimizer.experiments.stickiness import Assigning
 from optimizer.ingest.service import Ingest
 from optimizer.settings import Settings
+from optimizer.signals.answers import SignalsAnswer
 from optimizer.signals.likelihood import ModelCard
 from optimizer.signals.proxy_shapes import EffectsAnswer
 from optimizer.signals.values import ValueTable
@@ -58,6 +59,11 @@ class Presenter(Protocol):
 
     def value_picture(self, table: ValueTable, form: Literal["svg", "png", "vega"]) -> bytes:
         """Draw what was told of journeys against what they brought, week by week."""
+
+    def signals_picture(
+        self, answer: SignalsAnswer, picture: Literal["lift", "calibration"], form: Literal["svg", "png", "vega"]
+    ) -> bytes:
+        """Draw a ranking: its lifts, or its values against those of held-out weeks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from optimizer.core.signals.advice import Recommendation, Role
+from optimizer.core.signals.stability import Turn
 from optimizer.signals.cohorts import By
 
 Pair = tuple[float, float]
@@ -78,9 +79,10 @@ class DriftFigures(BaseModel):
 
 
 class ReversalFigures(BaseModel):
-    """A sign that turns within a dimension (Simpson)."""
+    """A lift that turns, or changes much, within a dimension (Simpson)."""
 
     dimension: str
+    kind: Turn = Field(description="reversed, hidden or explained by the dimension, or opposed within it.")
     overall: float
     within: float
     within_interval: Pair = Field(description="At 99%.")
@@ -90,7 +92,7 @@ class ReversalFigures(BaseModel):
 class Stability(BaseModel):
     """Does the lift hold?"""
 
-    stable: bool = Field(description="No drift and no sign that turns.")
+    stable: bool = Field(description="No drift, and no lift that turns or changes much by source or device.")
     weeks: list[SliceFigures]
     sources: list[SliceFigures]
     devices: list[SliceFigures]
@@ -116,6 +118,9 @@ class Signal(BaseModel):
     role: Role = Field(description="funnel_step: nearly every converter passes it. everybody: so does everyone else.")
     units: int = Field(description="Units that did it while at risk.")
     reach: float = Field(description="Their share of all units at risk.")
+    stratified_by: list[str] = Field(
+        description="Held alike in the comparison; source and device only where they change the lift surely."
+    )
     rate_with: float | None = Field(description="Per unit at the landmark, or per person-period at risk.")
     rate_with_interval: Pair | None
     rate_without: float | None

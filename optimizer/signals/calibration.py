@@ -25,7 +25,7 @@ def calibrate(worths: Worths, cohort: Cohort) -> Calibration:
     if len(weeks) < MINIMUM_WEEKS:
         said = f"Units first came in {len(weeks)} slices of weeks; {MINIMUM_WEEKS} are needed to hold some out."
         return _none("too_little_history", said)
-    learned = int(len(weeks) * LEARNED_SHARE)
+    learned = max(1, round(len(weeks) * LEARNED_SHARE))
     later = worths.keys["week"] > weeks[learned - 1]
     points = [
         point for place, event in enumerate(cohort.events) for point in _points(worths, cohort, place, event, later)

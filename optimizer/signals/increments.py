@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from scipy import sparse
 
 from optimizer.core.signals.grids import CAPPED_ACTIVITY, activity_level
 from optimizer.core.signals.increments import Gain, Increment, is_worth_taking_up, lower_bound, weighted_auc
+from optimizer.core.signals.logistic import fit_ridge
 from optimizer.signals.samples import SHARDS, Sample
 
 FOLDS = 4
-PENALTY = 1.0  # scikit-learn's C: inverse strength
+PENALTY = 1.0
 MINIMUM_CONVERTERS = 60
 MAXIMUM_TAKEN_UP = 12
 NEWTON_STEPS = 5
@@ -35,7 +36,7 @@ class _Data:
     """The sample as matrices.
 
     Attributes:
-        base: One-hot columns of recency, period, source and device; shape (rows, columns).
+        base: An intercept and one-hot columns of recency, period, source and device; shape (rows, columns).
         activity: Events so far, capped.
         events: 0/1 per event; shape (events, rows).
         units: Weight of each row.
@@ -121,7 +122,7 @@ def measure_increments(
 def _matrices(sample: Sample, events: int) -> _Data:
     columns = [_one_hot(values, np.unique(values)) for name, values in sample.features.items() if name != "activity"]
     return _Data(
-        base=np.column_stack(columns),
+        base=np.column_stack([np.ones(len(sample.done)), *columns]),
         activity=sample.features["activity"],
         events=np.array([(sample.done >> place) & 1 for place in range(events)], float),
         units=sample.units,
@@ -142,22 +143,16 @@ def _fit(data: _Data, taken_up: Sequence[int]) -> _Model:
     # Trying an event on top needs the log-odds of the rows that were trained on too.
     levels = data.levels(taken_up)
     kinds = np.unique(levels)[1:]  # the lowest is the reference
-    design = np.column_stack([data.base, data.events[list(taken_up)].T, *(levels == kind for kind in kinds)])
+    parts = [data.base, data.events[list(taken_up)].T, *((levels == kind).astype(float)[:, None] for kind in kinds)]
+    design = sparse.hstack([sparse.csr_array(part) for part in parts], format="csr")
+    own, scale = design.shape[1] - len(kinds), len(data.units) / data.units.sum()
     rest, activity = np.empty((FOLDS, len(data.units))), np.zeros((FOLDS, int(ACTIVITY_LEVELS.max()) + 1))
-    scale = len(data.units) / data.units.sum()  # so that the penalty does not depend on how densely was sampled
     for fold in range(FOLDS):
         seen = data.fold != fold
-        hits, misses = data.converts[seen] * scale, (data.units - data.converts)[seen] * scale
-        if not hits.any() or not misses.any() or not design.shape[1]:
-            rest[fold] = math.log((hits.sum() + 0.5) / (misses.sum() + 0.5))
-            continue
-        model = LogisticRegression(C=PENALTY, solver="newton-cholesky", max_iter=100)
-        rows, outcome = np.concatenate([design[seen], design[seen]]), np.repeat([1, 0], seen.sum())
-        weights = np.concatenate([hits, misses])
-        model.fit(rows[weights > 0], outcome[weights > 0], sample_weight=weights[weights > 0])
-        own = design.shape[1] - len(kinds)
-        rest[fold] = design[:, :own] @ model.coef_[0][:own] + model.intercept_[0]
-        activity[fold, kinds] = model.coef_[0][own:]
+        # Scaled so that the penalty does not depend on how densely was sampled.
+        estimates = fit_ridge(design[seen], data.units[seen] * scale, data.converts[seen] * scale, PENALTY)
+        rest[fold] = design[:, :own] @ estimates[:own]
+        activity[fold, kinds] = estimates[own:]
     return _Model(tuple(taken_up), rest, activity)
 
 

@@ -62,6 +62,8 @@ class _Row:
     kept: Kept
     figures: Figures
     adjusted: LogRatio | None
+    held: Steadiness | None
+    alike_in: tuple[str, ...]
     reach: float
     prerequisite_share: float
     q_value: float | None = None
@@ -89,9 +91,11 @@ def _rows_of(material: Material, group: int) -> list[_Row]:
     for place in range(len(material.cohort.events)):
         if not tally.ever[place][kept].sum():
             continue
-        strata, levels = tally.strata(place, kept, LEVELS)
+        comparable = stratified_figures(tally.strata(place, kept, LEVELS)[0]).p_value is not None
+        held = steadiness(tally, material.cohort, place, kept) if comparable else None
+        alike_in = (*LEVELS, *(held.confounders if held else ()))
+        strata, levels = tally.strata(place, kept, alike_in)
         found = stratified_figures(strata)
-        tested = found.p_value is not None
         outcome = material.outcomes.get((group, place), Outcome())
         rows.append(
             _Row(
@@ -99,7 +103,9 @@ def _rows_of(material: Material, group: int) -> list[_Row]:
                 group,
                 kept,
                 found,
-                adjusted_odds_ratio(strata, *levels.values()) if tested else None,
+                adjusted_odds_ratio(strata, *levels.values()) if comparable else None,
+                held,
+                alike_in,
                 int(tally.done_units[place][kept].sum()) / opened if opened else 0.0,
                 outcome.before_goal / converters if converters else 0.0,
             )
@@ -128,8 +134,7 @@ def _increments(material: Material, group: int, rows: Sequence[_Row]) -> dict[st
 
 def _signal(material: Material, row: _Row, increment: Increment | None) -> Signal:
     name, outcome = material.cohort.events[row.place], material.outcomes.get((row.group, row.place), Outcome())
-    held = steadiness(material.tally, material.cohort, row.place, row.kept) if row.q_value is not None else None
-    advice = _advice(row, increment, held)
+    advice, held = _advice(row, increment), row.held
     worth = _worth(material.worths, row)
     shown = {key: getattr(row.figures, key) for key in Signal.model_fields if key in Figures.__dataclass_fields__}
     return Signal(
@@ -138,6 +143,7 @@ def _signal(material: Material, row: _Row, increment: Increment | None) -> Signa
         kind=material.kinds.get(name),
         group=group_label(material.cohort, row.group) if material.cohort.by else None,
         role=advice.role,
+        stratified_by=list(row.alike_in),
         units=int(material.tally.done_units[row.place][row.kept].sum()),
         reach=row.reach,
         adjusted_odds_ratio=math.exp(row.adjusted.estimate) if row.adjusted else None,
@@ -157,7 +163,8 @@ def _signal(material: Material, row: _Row, increment: Increment | None) -> Signa
     )
 
 
-def _advice(row: _Row, increment: Increment | None, held: Steadiness | None) -> Advice:
+def _advice(row: _Row, increment: Increment | None) -> Advice:
+    held = row.held
     return advise(
         Evidence(
             figures=row.figures,

@@ -20,7 +20,7 @@ from optimizer.signals.ranking import Material, rank
 from optimizer.signals.samples import Sample, read_sample, sampled_people
 from optimizer.signals.tallies import Tally, count
 from optimizer.signals.worths import sum_worths
-from optimizer.storage.events import as_utc
+from optimizer.storage.events import EventStore, as_utc
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import EventDefinition
 
@@ -43,10 +43,31 @@ def rank_signals(stores: Stores, project_id: int, request: SignalsRequest, *, no
         kinds = _kinds(session, project_id)
     if goal not in kinds and not goal_known(stores.events, project_id, goal):
         raise NotFoundError("Nobody ever sent this goal. GET /v1/catalog lists the names that were sent.")
+    return rank_events(stores.events, project_id, request, kinds, now=now)
+
+
+def rank_events(
+    store: EventStore,
+    project_id: int,
+    request: SignalsRequest,
+    kinds: Mapping[str, str | None],
+    *,
+    now: dt.datetime,
+) -> SignalsAnswer:
+    """Rank every event of a project from its events alone.
+
+    Args:
+        store: The event store.
+        project_id: Of which project.
+        request: Which goal, which units.
+        kinds: From the catalog, by event.
+        now: Windows that end later have not elapsed.
+    """
     window = dt.timedelta(days=request.window_days)
     bounds = (request.start, min(request.end or now, now - window))
-    cohort = describe_cohort(stores.events, project_id, goal, window, bounds, by=request.by)
-    return _answer(numbered_events(stores.events, project_id, cohort), cohort, request, kinds)
+    goal = canonical_name(request.goal)
+    cohort = describe_cohort(store, project_id, goal, window, bounds, by=request.by)
+    return _answer(numbered_events(store, project_id, cohort), cohort, request, kinds)
 
 
 def _answer(

@@ -31,6 +31,11 @@ class Steadiness:
     drift: Drift
     reversals: tuple[Reversal, ...]
 
+    @property
+    def confounders(self) -> tuple[str, ...]:
+        """Name the dimensions that change the lift, and so have to be held alike."""
+        return tuple(turned.dimension for turned in self.reversals if turned.kind != "opposed")
+
     def shown(self) -> Stability:
         """Lay it out for the API."""
         return Stability(
@@ -48,6 +53,7 @@ class Steadiness:
             sign_flips=[
                 ReversalFigures(
                     dimension=turned.dimension,
+                    kind=turned.kind,
                     overall=turned.overall,
                     within=turned.within,
                     within_interval=turned.within_interval,

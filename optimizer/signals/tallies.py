@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from optimizer.signals.cohorts import Cohort
 Integers = NDArray[np.int64]
 Kept = NDArray[np.bool_]
 LEVELS = ("period", "recency", "activity")
+LETTERS = "dcueb"  # of columns: done, converts, units, ever, bought
 RADIX = 64  # above every level and number of a trait
 
 
@@ -113,7 +115,8 @@ def count(rows: ir.Table, cohort: Cohort, by: Sequence[str]) -> Tally:
         by: Traits and week, to be kept apart beside the levels.
     """
     keys = [*LEVELS, *by]
-    found = rows.group_by(keys).agg(**_sums(rows, len(cohort.events))).order_by(keys).to_pyarrow()
+    prepared = _prepared(rows, by)
+    found = prepared.group_by(keys).agg(**_sums(prepared, len(cohort.events))).order_by(keys).to_pyarrow()
     columns = {name: _numbers(found[name]) for name in found.column_names}
 
     def matrix(prefix: str) -> Integers:
@@ -133,24 +136,30 @@ def count(rows: ir.Table, cohort: Cohort, by: Sequence[str]) -> Tally:
 
 
 def _sums(rows: ir.Table, events: int) -> dict[str, ir.Value]:
-    opens = rows.opens & rows.risk
-    sums = {
-        "risk": rows.risk,
-        "converts": rows.converts,
-        "opens": opens,
-        "early": rows.opens & ~rows.risk,
-        "converters": rows.opens & rows.converter,
-    }
+    sums = {name: rows[name].cast("int64").sum() for name in ("risk", "converts", "opens", "early", "converters")}
     for place in range(events):
-        done, ever = (rows.done & (1 << place)) != 0, (rows.ever & (1 << place)) != 0
-        sums |= {
-            f"d{place}": done & rows.risk,
-            f"c{place}": done & rows.converts,
-            f"u{place}": done & rows.closes,
-            f"e{place}": ever & rows.opens,
-            f"b{place}": ever & rows.opens & rows.converter,
-        }
-    return {name: condition.cast("int64").sum() for name, condition in sums.items()}
+        sums |= {f"{letter}{place}": ((rows[letter] >> place) & 1).sum() for letter in LETTERS}
+    return sums
+
+
+def _prepared(rows: ir.Table, by: Sequence[str]) -> ir.Table:
+    # Bits that do not count in a row are cleared once, not once per event.
+    nothing = ibis.literal(0, "int64")
+    opens = rows.opens & rows.risk
+    return rows.select(
+        *LEVELS,
+        *by,
+        "risk",
+        "converts",
+        opens=opens,
+        early=rows.opens & ~rows.risk,
+        converters=rows.opens & rows.converter,
+        d=rows.risk.ifelse(rows.done, nothing),
+        c=rows.converts.ifelse(rows.done, nothing),
+        u=rows.closes.ifelse(rows.done, nothing),
+        e=rows.opens.ifelse(rows.ever, nothing),
+        b=(rows.opens & rows.converter).ifelse(rows.ever, nothing),
+    )
 
 
 def _numbers(column: pa.ChunkedArray) -> Integers:

@@ -66,16 +66,19 @@ def sum_worths(seen: ir.Table, cohort: Cohort, landmark_hours: float | None) -> 
         done=before.ifelse(chosen.bit, ibis.literal(0, "int64")).bit_or(), worth=chosen.value.sum(where=later), **own
     )
     units = units.mutate(week=week_of(units["first"], cohort))
-    worth = units.worth.fill_null(0.0)
+    units = units.select(*KEYS, "done", worth=units.worth.fill_null(0.0))
+    units = units.mutate(square=units.worth * units.worth)
     sums: dict[str, ir.Value] = {
-        "units": units.count(), "value": worth.sum(), "valued": (worth != 0).cast("int64").sum()
-    }  # fmt: skip
+        "units": units.count(),
+        "value": units.worth.sum(),
+        "valued": (units.worth != 0).cast("int64").sum(),
+    }
     for place in range(len(cohort.events)):
-        does = (units.done & (1 << place)) != 0
+        does = (units.done >> place) & 1
         sums |= {
-            f"n{place}": does.cast("int64").sum(),
-            f"v{place}": does.ifelse(worth, 0.0).sum(),
-            f"s{place}": does.ifelse(worth * worth, 0.0).sum(),
+            f"n{place}": does.sum(),
+            f"v{place}": (does * units.worth).sum(),
+            f"s{place}": (does * units.square).sum(),
         }
     table = units.group_by(list(KEYS)).agg(**sums).order_by(list(KEYS)).to_pyarrow()
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from optimizer.experiments.plan_shapes import PlannedTest
 from optimizer.experiments.report import Report
+from optimizer.signals.answers import SignalsAnswer
 from optimizer.signals.likelihood import ModelCard
 from optimizer.signals.proxy_shapes import EffectsAnswer
 from optimizer.signals.values import ValueTable
@@ -54,3 +55,13 @@ def effects_picture(found: EffectsAnswer, form: Literal["svg", "png", "vega"]) -
     from optimizer.web import drawing, proxy_pictures  # noqa: PLC0415 - see the module's docstring
 
     return drawing.render(proxy_pictures.effects_scatter(found), form)
+
+
+def signals_picture(
+    answer: SignalsAnswer, picture: Literal["lift", "calibration"], form: Literal["svg", "png", "vega"]
+) -> bytes:
+    """Draw a ranking: its lifts, or its values against those of held-out weeks."""
+    from optimizer.web import drawing, signal_pictures  # noqa: PLC0415 - see the module's docstring
+
+    draw = signal_pictures.lift_forest if picture == "lift" else signal_pictures.value_calibration
+    return drawing.render(draw(answer), form)

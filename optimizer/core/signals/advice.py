@@ -12,7 +12,7 @@ from typing import Literal
 
 from optimizer.core.signals.fourfold import ALPHA, Figures
 from optimizer.core.signals.increments import Increment
-from optimizer.core.signals.stability import Drift, Reversal
+from optimizer.core.signals.stability import Drift, Reversal, Turn
 from optimizer.core.stats.effects import Interval
 
 Recommendation = Literal["promote", "keep", "watch", "drop"]
@@ -20,6 +20,12 @@ Role = Literal["predictor", "funnel_step", "everybody"]
 EQUIVALENT = Interval(0.8, 1.25)  # a lift inside this band does not matter to any decision made from it
 FUNNEL_STEP_SHARE = 0.95
 EVERYBODY_SHARE = 0.98
+TURNS: dict[Turn, str] = {
+    "reversed": "turned around by",
+    "hidden": "covered up by",
+    "explained": "explained by",
+    "opposed": "different in sign by",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,9 @@ def advise(evidence: Evidence) -> Advice:
     if role == "funnel_step":
         said = f"Funnel step, not a predictor: {share}{_numbers(evidence, '; ')}."
         return Advice(role, "keep", (said, *_warnings(evidence)))
+    if evidence.reach == 0:
+        said = "Nobody did it while still at risk: where it is seen, the goal was reached before."
+        return Advice(role, "watch", (said,))
     recommendation, reason = _verdict(evidence)
     return Advice(role, recommendation, (reason, *_warnings(evidence)))
 
@@ -97,9 +106,9 @@ def _verdict(evidence: Evidence) -> tuple[Recommendation, str]:
         return "drop", f"No difference worth a decision: the interval lies inside {band}{numbers}."
     if q_value > ALPHA:
         return "watch", f"Not told apart from no association yet{numbers}."
-    if evidence.reversals:
-        where = " and ".join(reversal.dimension for reversal in evidence.reversals)
-        return "keep", f"Its sign turns within {where}, so it is not one signal for everybody{numbers}."
+    if opposed := [reversal.dimension for reversal in evidence.reversals if reversal.opposed]:
+        where = " and by ".join(opposed)
+        return "keep", f"Its sign differs by {where}, so it is not one signal for everybody{numbers}."
     if found.lift <= 1:
         return "keep", f"Units that did it convert less often: useful to know, nothing to promote{numbers}."
     return _worth_promoting(evidence, low, numbers)
@@ -153,7 +162,9 @@ def _warnings(evidence: Evidence) -> list[str]:
 def _reversal_sentence(reversal: Reversal) -> str:
     low, high = reversal.within_interval
     text = (
-        f"By {reversal.dimension}: lift {reversal.overall:.2f} over everybody, {reversal.within:.2f} "
-        f"(99% interval {low:.2f} to {high:.2f}) among those alike in it"
+        f"The lift is {TURNS[reversal.kind]} {reversal.dimension}: {reversal.overall:.2f} over everybody, "
+        f"{reversal.within:.2f} (99% interval {low:.2f} to {high:.2f}) among those alike in it"
     )
-    return f"{text}; opposite signs in {', '.join(reversal.opposed)}." if reversal.opposed else f"{text}."
+    if reversal.opposed:
+        return f"{text}; opposite signs in {', '.join(reversal.opposed)}."
+    return f"{text}, so those are compared."

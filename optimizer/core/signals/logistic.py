@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from optimizer.core.signals.strata import LogRatio, Strata
 
@@ -18,6 +19,7 @@ TOLERANCE = 1e-9
 SEPARATED = 15.0  # a coefficient beyond this is running away: some kind of row always, or never, converts
 STRONGEST = 30.0
 SINGULAR = 1e12
+RIDGE_STEPS, RIDGE_TOLERANCE, LARGEST_STEP = 30, 1e-6, 4.0
 Array = NDArray[np.float64]
 
 
@@ -65,6 +67,37 @@ def fit_logistic(design: Array, units: Array, converted: Array) -> Coefficients 
         if float(np.abs(step).max()) < TOLERANCE:
             return _checked(estimates, information)
     return None
+
+
+def fit_ridge(design: sparse.csr_array, units: Array, converted: Array, penalty: float) -> Array:
+    """Fit a logistic model with a ridge penalty on all terms but the first, which is the intercept.
+
+    Sparse on purpose: a row has a handful of ones, and no linear algebra library starts threads for it.
+
+    Args:
+        design: Intercept first; shape (rows, columns).
+        units: How many units a row stands for.
+        converted: How many of those converted.
+        penalty: Half of it times the squared coefficients is added to the negative log-likelihood; above 0.
+
+    Returns:
+        The coefficients; shape (columns,). They are always finite.
+    """
+    total, bought = float(units.sum()), float(converted.sum())
+    shrink = np.full(design.shape[1], penalty)
+    shrink[0] = penalty * 1e-6  # only so that it stays finite where all or none convert
+    estimates = np.zeros(design.shape[1])
+    estimates[0] = math.log((bought + 0.5) / (total - bought + 0.5))
+    flipped = design.T.tocsr()
+    for _ in range(RIDGE_STEPS):
+        chance = 1 / (1 + np.exp(-np.clip(design @ estimates, -STRONGEST, STRONGEST)))
+        weights = units * chance * (1 - chance)
+        information = (flipped @ design.multiply(weights[:, None]).tocsr()).toarray() + np.diag(shrink)
+        step = np.linalg.solve(information, flipped @ (converted - units * chance) - shrink * estimates)
+        estimates = estimates + np.clip(step, -LARGEST_STEP, LARGEST_STEP)
+        if float(np.abs(step).max()) < RIDGE_TOLERANCE:
+            break
+    return estimates
 
 
 def adjusted_odds_ratio(strata: Strata, *factors: NDArray[np.int64]) -> LogRatio | None:

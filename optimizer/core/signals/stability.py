@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -20,6 +21,9 @@ from optimizer.core.stats.effects import Interval
 MINIMUM_CONVERTERS = 10  # below that a slice's own lift is noise, and its normal interval too short
 FLAG_ALPHA = 0.01
 MATERIAL_CHANGE = 1.25
+
+
+Turn = Literal["reversed", "hidden", "explained", "opposed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,12 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """A sign that turns.
+    """A lift that comes from, or is covered up by, who did the event (Simpson 1951).
 
     Attributes:
         dimension: source, device, ….
+        kind: reversed: it turns around within the dimension. hidden: it is stronger there than over everybody.
+            explained: it is weaker there. opposed: groups lie surely on opposite sides of 1.
         overall: Lift without regard to the dimension.
         within: Lift among those alike in it too.
         within_interval: At 99%.
@@ -71,6 +77,7 @@ class Reversal:
     """
 
     dimension: str
+    kind: Turn
     overall: float
     within: float
     within_interval: Interval
@@ -118,7 +125,7 @@ def drift(weeks: Sequence[Strata]) -> Drift:
 
 
 def reversal(dimension: str, overall: Strata, within: Strata, groups: Mapping[str, Strata]) -> Reversal | None:
-    """Look for a sign that turns within a dimension.
+    """Look for a lift that turns, or changes much, within a dimension.
 
     Args:
         dimension: Its name, for the answer.
@@ -127,24 +134,32 @@ def reversal(dimension: str, overall: Strata, within: Strata, groups: Mapping[st
         groups: The tables of each of its values.
 
     Returns:
-        What turned; None where nothing surely did. Two things are looked for: a lift that is on one side of 1 overall
-        and, at 99%, on the other within; and groups surely (1%, shared among them) on opposite sides of each other.
+        What turned; None where nothing surely did. Two things are looked for: a lift outside the 99% interval of the
+        lift within, and 1.25-fold from it; and groups surely (1%, shared among them) on opposite sides of 1.
     """
     whole, inner = _ratio(overall), _ratio(within)
     if whole is None or inner is None:
         return None
     interval = inner.interval(FLAG_ALPHA)
-    turned = (whole.estimate < 0 < inner.estimate and interval.lower > 1) or (
-        whole.estimate > 0 > inner.estimate and interval.upper < 1
-    )
     ratios = {label: ratio for label, part in groups.items() if (ratio := _ratio(part)) is not None}
     alpha = FLAG_ALPHA / max(1, len(ratios))
     above = [label for label, ratio in ratios.items() if ratio.interval(alpha).lower > 1]
     below = [label for label, ratio in ratios.items() if ratio.interval(alpha).upper < 1]
     opposed = (*above, *below) if above and below else ()
+    lift = math.exp(whole.estimate)
+    outside = not interval.lower <= lift <= interval.upper
+    turned = outside and abs(whole.estimate - inner.estimate) > math.log(MATERIAL_CHANGE)
     if not turned and not opposed:
         return None
-    return Reversal(dimension, math.exp(whole.estimate), math.exp(inner.estimate), interval, opposed)
+    return Reversal(dimension, _kind(whole, inner, opposed), lift, math.exp(inner.estimate), interval, opposed)
+
+
+def _kind(whole: LogRatio, inner: LogRatio, opposed: Sequence[str]) -> Turn:
+    if opposed:
+        return "opposed"
+    if whole.estimate * inner.estimate < 0 and abs(inner.estimate) > math.log(MATERIAL_CHANGE):
+        return "reversed"
+    return "hidden" if abs(inner.estimate) > abs(whole.estimate) else "explained"
 
 
 def _ratio(part: Strata) -> LogRatio | None:
