@@ -16,6 +16,7 @@ from optimizer.core.stats.sizes import (
     bayesian_size,
     fixed_power,
     fixed_size,
+    group_sequential_drift,
     group_sequential_size,
     minimum_effect,
     sequential_power,
@@ -111,9 +112,7 @@ def power_at(target: Target, plan: Plan, total: float, level: Level) -> float:
     if plan.method == "bayesian":
         return float(bayesian_power(target, total, plan.loss_relative * level.mean))
     if plan.method == "group_sequential":
-        drift = abs(target.effect) * math.sqrt(total / target.variance)
-        found = crossing(plan.looks, _bounds(plan.looks, plan.alpha, plan.spending), drift)
-        return min(1.0, float(found.upper.sum()))
+        return _crossed(plan.looks, plan.alpha, plan.spending, round(_drift(target, total), 6))
     return float(fixed_power(target, total, plan.alpha))
 
 
@@ -128,7 +127,14 @@ def detectable_effect(level: Level, sign: float, plan: Plan, power: float, total
     def power_of(target: Target) -> float:
         return power_at(target, plan, total, level)
 
+    def share_of_drift(target: Target) -> float:  # grows with the power, and needs no integration
+        drift = _drift(target, total)
+        return drift / (drift + needed)
+
     try:
+        if plan.method == "group_sequential":
+            needed = group_sequential_drift(plan.looks, plan.alpha, power, plan.spending)
+            return sign * minimum_effect(target_of, share_of_drift, 0.5, largest)
         return sign * minimum_effect(target_of, power_of, power, largest)
     except ValueError:
         return None
@@ -152,6 +158,16 @@ def expected_cell(level: Level, arm: float) -> float:
 def _ready_from(plan: Plan, level: Level) -> float:
     # 0 for means: their gate depends on who has a value.
     return EXPECTED_CONVERSIONS / expected_cell(level, min(plan.split))
+
+
+def _drift(target: Target, total: float) -> float:
+    return abs(target.effect) * math.sqrt(total / target.variance)
+
+
+@functools.lru_cache(maxsize=1024)
+def _crossed(looks: tuple[float, ...], alpha: float, spending: Spending, drift: float) -> float:
+    found = crossing(looks, _bounds(looks, alpha, spending), drift)
+    return min(1.0, float(found.upper.sum()))
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,7 +13,10 @@ from scipy import stats
 from statsmodels.stats.power import NormalIndPower
 
 from optimizer.core.proxies.assessment import Assessment
+from optimizer.core.stats import sizes, stopping
+from optimizer.core.stats.group_sequential import crossing
 from optimizer.errors import InvalidInputError
+from optimizer.experiments import sizing
 from optimizer.experiments.measured import Definition, Measured
 from optimizer.experiments.past import Past
 from optimizer.experiments.plan_shapes import PlannedTest, PlanRequest
@@ -280,3 +283,19 @@ def test_extreme_plans_are_answered_or_refused_never_broken(method: str, changes
     with contextlib.suppress(InvalidInputError):
         answer = plan(ask(method=method, **changes))
         json.dumps(answer.model_dump(mode="python"), allow_nan=False)
+
+
+def test_many_metrics_and_many_looks_are_integrated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan is answered while somebody waits: what does not depend on the metric is not computed for each."""
+    asked = []
+
+    def counted(*given: Any) -> Any:
+        asked.append(given)
+        return crossing(*given)
+
+    for module in (sizes, sizing, stopping):
+        monkeypatch.setattr(module, "crossing", counted)
+    names = [f"step_{number}" for number in range(8)]
+    baselines = {"purchase": 0.021, **dict.fromkeys(names, 0.31)}
+    plan(ask(method="group_sequential", looks=7, proxies=names, baselines=baselines, daily_visitors=1500, alpha=0.04))
+    assert len(asked) < 100

@@ -6,6 +6,7 @@ metrics that must hold share the risk of missing one (`guardrails.guarded_power`
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -19,6 +20,8 @@ from optimizer.core.stats.sequential import critical_values, tuned
 from optimizer.core.stats.targets import Target
 
 MAXIMUM_SIZE = 1e13
+PRECISION = 1e-9  # relative, of the smallest effect that is seen
+LARGEST_Z = 37.0  # beyond it the loss is no number any more
 
 
 def alpha_each(alpha: float, comparisons: int) -> float:
@@ -87,16 +90,27 @@ def group_sequential_size(
     Raises:
         ValueError: fractions do not increase to 1, or alpha or power is outside (0, 1).
     """
+    return group_sequential_drift(fractions, alpha, power, spending) ** 2 * of.variance / of.effect**2
+
+
+@functools.lru_cache(maxsize=256)
+def group_sequential_drift(
+    fractions: tuple[float, ...], alpha: float, power: float, spending: Spending = "obrien_fleming"
+) -> float:
+    """Return the expected z at the last look with which a design has its power, whatever is measured.
+
+    Arguments and errors are those of `group_sequential_size`.
+    """
     if not fractions or fractions[-1] != 1:
         raise ValueError("fractions must increase to 1")
     _quantiles(alpha, power)
     bounds = boundaries(fractions, np.array([alpha]), spending)[:, 0]
-    low, high = 0.0, 20.0  # drift: expected z at the end
+    low, high = 0.0, 20.0
     while high - low > 1e-9 * high:
         middle = (low + high) / 2
         enough = float(crossing(fractions, bounds, middle).upper.sum()) >= power
         low, high = (low, middle) if enough else (middle, high)
-    return high**2 * of.variance / of.effect**2
+    return high
 
 
 def bayesian_power(of: Target, sizes: ArrayLike, loss: float) -> Floats:
@@ -106,14 +120,8 @@ def bayesian_power(of: Target, sizes: ArrayLike, loss: float) -> Floats:
     """
     if loss <= 0:
         raise ValueError("loss must be positive")
-    n = np.atleast_1d(np.asarray(sizes, float))
-    error = np.sqrt(of.variance / n)
-    low, high = np.full(n.shape, -40.0), np.full(n.shape, 40.0)
-    for _ in range(60):
-        z = (low + high) / 2
-        too_much = error * (np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi) - z * special.ndtr(-z)) > loss
-        low, high = np.where(too_much, z, low), np.where(too_much, high, z)
-    return np.asarray(special.ndtr(abs(of.effect) / error - high), float).reshape(np.shape(sizes))
+    error = np.sqrt(of.variance / np.asarray(sizes, float))
+    return np.asarray(special.ndtr(abs(of.effect) / error - _accepting(loss / error)), float)
 
 
 def bayesian_size(of: Target, loss: float, power: float = 0.8) -> float:
@@ -148,11 +156,29 @@ def minimum_effect(
     if power_of(target_of(largest)) < power:
         raise ValueError("largest is not seen with this power at this size")
     low, high = 0.0, largest
-    for _ in range(60):
+    while high - low > PRECISION * high:
         middle = (low + high) / 2
         enough = power_of(target_of(middle)) >= power
         low, high = (low, middle) if enough else (middle, high)
     return high
+
+
+def _accepting(losses: Floats) -> Floats:
+    """Return the z at which φ(z) − z·Φ(−z) falls to given losses in standard errors.
+
+    Its logarithm is concave and falls, so that Newton's steps come to the root from the right and stay there.
+    """
+    wanted = np.log(losses)
+    z = -np.asarray(losses, float)
+    for _ in range(60):
+        z = np.clip(z, None, LARGEST_Z)
+        tail = special.ndtr(-z)
+        loss = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi) - z * tail
+        step = (np.log(loss) - wanted) * loss / tail
+        z = z + step
+        if np.all(np.abs(step) <= 1e-12 * np.maximum(1.0, np.abs(z)) + (z >= LARGEST_Z)):
+            break
+    return np.asarray(np.clip(z, None, LARGEST_Z), float)
 
 
 def _smallest(power_of: Callable[[float], float], power: float, low: float) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 from statsmodels.stats.power import NormalIndPower
 
 from optimizer.core.stats.comparison import Case, Design, compare_cases
@@ -185,3 +185,19 @@ def test_the_minimum_effect_is_the_one_that_needs_the_size() -> None:
 def test_holm_is_what_alpha_each_plans_for() -> None:
     assert holm([0.0249, 0.9])[0] < 0.05
     assert alpha_each(0.05, 2) == 0.025
+
+
+@pytest.mark.parametrize("loss", [1e-290, 1e-30, 1e-3, 0.1, 0.3989, 2.0, 50.0])
+def test_the_z_at_which_a_loss_is_accepted_solves_its_formula(loss: float) -> None:
+    """Against brentq, from losses that are hardly numbers to such that anything is accepted."""
+
+    def surplus(z: float) -> float:
+        expected = stats.norm.pdf(z) - z * stats.norm.sf(z)
+        return math.log(max(expected, 1e-320)) - math.log(loss)
+
+    z = optimize.brentq(surplus, -60.0, 37.0, xtol=1e-12)
+    plan = Target(effect=40.0, variance=1.0, null_variance=1.0, pair_share=1.0)
+    shift = float(stats.norm.ppf(0.3)) + z  # the effect in standard errors with a power of .3
+    of = plan._replace(effect=abs(shift))
+    expected = float(stats.norm.cdf(abs(shift) - z))
+    assert float(bayesian_power(of, 1.0, loss)) == pytest.approx(expected, abs=1e-9)
