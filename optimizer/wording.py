@@ -47,6 +47,21 @@ class _Found(Protocol):
     def unadjusted(self) -> _Unadjusted | None: ...
 
 
+class _Forecast(Protocol):
+    """What a proxy's effect says of the goal."""
+
+    @property
+    def relative(self) -> float: ...
+    @property
+    def interval(self) -> Pair | None: ...
+    @property
+    def basis(self) -> str: ...
+    @property
+    def score(self) -> str: ...
+    @property
+    def measured(self) -> float | None: ...
+
+
 class _Arm(Protocol):
     """One variant on one metric."""
 
@@ -81,6 +96,15 @@ def absolute(found: _Found, *, rate: bool) -> str:
         f"{100 * value:+.3g}".replace("-", "−") for value in (found.absolute, *found.absolute_interval)
     )
     return f"{shown} pp ({low} to {high})"
+
+
+def forecast(goal: str, found: _Forecast) -> str:
+    """Say what the primary metric's effect means for the goal, on which basis, and how it went before."""
+    shown = signed(found.relative, percent=True)
+    if found.interval is not None:
+        shown = _with_interval(found.relative, found.interval, percent=True)
+    measured = "" if found.measured is None else f" Measured so far: {signed(found.measured, percent=True)}."
+    return f"Forecast for {goal}: {shown}; {found.basis.rstrip('.')}.{measured} {found.score}".rstrip()
 
 
 def p_value(value: float | None) -> str:

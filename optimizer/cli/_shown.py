@@ -29,6 +29,8 @@ def show_result(console: Console, result: Result) -> None:
         for one in metric.comparisons:
             for note in wording.notes(one):
                 console.print(f"[dim]· {escape(metric.metric)}, {escape(one.variant)}: {escape(note)}[/]")
+    if result.forecast:
+        console.print(f"→ {escape(result.forecast)}")
     for warning in result.warnings:
         console.print(f"[yellow]![/] {escape(warning)}")
     console.print(f"[dim]{result.method}, α = {result.alpha:g}; intervals are adjusted like their p-values.[/]")

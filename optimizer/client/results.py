@@ -90,12 +90,23 @@ class Metric(Shape):
     comparisons: list[Comparison]
 
 
+class GoalForecast(Shape):
+    """What the primary metric's effect says of the goal."""
+
+    relative: float
+    interval: Pair | None
+    basis: str
+    score: str = ""
+    measured: float | None = None
+
+
 class Decision(Shape):
     """What to do and why."""
 
     action: Literal["ship", "stop", "continue", "investigate"]
     reasons: list[str]
     variant: str | None = None
+    goal_forecast: GoalForecast | None = None
 
 
 class Result(Shape):
@@ -123,6 +134,13 @@ class Result(Shape):
     def primary(self) -> Metric:
         """The metric that decides."""
         return next((metric for metric in self.metrics if metric.role == "primary"), self.metrics[0])
+
+    @property
+    def forecast(self) -> str:
+        """What it means for the goal, in a sentence; empty where nothing is forecast."""
+        goal = next((metric.metric for metric in self.metrics if metric.role == "goal"), "the goal")
+        found = self.decision.goal_forecast
+        return wording.forecast(goal, found) if found else ""
 
     def rows(self) -> list[dict[str, Cell]]:
         """Flatten into one row per metric and comparison; `pandas.DataFrame(result.rows())` needs nothing more."""
@@ -166,7 +184,7 @@ class Result(Shape):
             for one in metric.comparisons
         ]
         failed = [paragraph(f"✗ {check.name}: {check.detail}") for check in self.checks if not check.passed]
-        reasons = [paragraph(reason) for reason in (*self.decision.reasons, *self.warnings)]
+        reasons = [paragraph(reason) for reason in (*self.decision.reasons, *self.warnings, self.forecast) if reason]
         return "".join([paragraph(self.headline, strong=True), *reasons, *failed, html_table(rows)])
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 from sqlmodel import Session
 
 from optimizer.core.naming import canonical_name
-from optimizer.core.proxies.assessment import Assessment, assess
+from optimizer.core.proxies.assessment import Assessment
 from optimizer.signals.history import read_history
+from optimizer.signals.proxies import assess_pair
 
 Past = Callable[[str, str, float], Assessment | None]
-SEED = 20_230_918  # the same plan asked for again must say the same
 
 
 def nothing_past(proxy: str, goal: str, units: float) -> None:
@@ -34,7 +33,6 @@ def past_of(session: Session, project_id: int) -> Past:
     def judge(proxy: str, goal: str, units: float) -> Assessment | None:
         if proxy not in known or goal not in known:
             return None
-        corpus = history.corpus(known[proxy], known[goal])
-        return None if corpus is None else assess(corpus, units, np.random.default_rng(SEED))
+        return assess_pair(history, known[proxy], known[goal], units)
 
     return judge

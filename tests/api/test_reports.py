@@ -57,7 +57,16 @@ def test_the_page_says_first_what_to_do_and_holds_everything_itself(finished: Ke
     assert order == sorted(order)
     assert page.count("<svg") == 2  # the forest plot and the way from look to look
     assert not re.findall(r'(?:src|href)="|url\(|@import', page)
-    for words in ("add_to_cart", "less is better", "within 1 day", "4,000", "every look", "one variant per unit"):
+    for words in (
+        "Forecast for purchase: ",
+        "assumed_equal",
+        "add_to_cart",
+        "less is better",
+        "within 1 day",
+        "4,000",
+        "every look",
+        "one variant per unit",
+    ):
         assert words in page, words
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import pytest
+from rich.console import Console
 
+from optimizer.cli._shown import show_result
 from optimizer.client import Client, Experiment, Plan, Result
 from optimizer.errors import (
     BusyError,
@@ -45,6 +48,23 @@ def test_results_are_typed_and_show_themselves(client: Client) -> None:
     assert "Ship treatment. add_to_cart: treatment +50.0%" in repr(result)
     page = result._repr_html_()
     assert page.index("Ship treatment") < page.index("<table>")
+
+
+def test_what_it_means_for_the_goal_is_said_with_its_basis(client: Client) -> None:
+    plain = client.results("pdp-cta")
+    assert plain.forecast == ""
+    told = {"relative": 0.031, "interval": [-0.01, 0.07], "basis": "past_experiments: 12 of them.", "measured": 0.02,
+            "score": "Right 9 times of 10."}  # fmt: skip
+    decision = {**plain.decision.model_dump(), "goal_forecast": told}
+    result = Result.model_validate({**plain.model_dump(), "decision": decision})
+    assert result.forecast == (
+        "Forecast for the goal: +3.1% (−1.0% to +7.0%); past_experiments: 12 of them. Measured so far: +2.0%. "
+        "Right 9 times of 10."
+    )
+    assert result.forecast in result._repr_html_()
+    console = Console(record=True, width=200, file=io.StringIO())
+    show_result(console, result)
+    assert f"→ {result.forecast}" in console.export_text()
 
 
 def test_experiments_and_reports(client: Client) -> None:
