@@ -121,10 +121,6 @@ class History:
         """Return those that measured all of some metrics."""
         return History(tuple(one for one in self.experiments if set(metrics) <= set(one.metrics)))
 
-    def before(self, moment: dt.datetime) -> History:
-        """Return those that had entered by some time."""
-        return History(tuple(one for one in self.experiments if one.entered_at <= moment))
-
     def metrics(self) -> list[str]:
         """Return every metric that some experiment measured, by name."""
         return sorted({metric for one in self.experiments for metric in one.metrics})
