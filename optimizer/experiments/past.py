@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from sqlmodel import Session
@@ -10,6 +11,7 @@ from sqlmodel import Session
 from optimizer.core.naming import canonical_name
 from optimizer.core.proxies.assessment import Assessment, assess
 from optimizer.signals.history import read_history
+from optimizer.signals.scores import read_drifts
 
 Past = Callable[[str, str, float], Assessment | None]
 SEED = 20_230_918  # the same plan asked for again must say the same
@@ -24,9 +26,11 @@ def past_of(session: Session, project_id: int) -> Past:
     """Read a project's past experiments once.
 
     Returns:
-        A judge of (proxy, goal, units over two equal arms); None where no experiment measured both.
+        A judge of (proxy, goal, units over two equal arms); None where no experiment measured both. What the past
+        says of a proxy whose score has drifted is not evidence any more.
     """
     history = read_history(session, project_id)
+    warnings = read_drifts(session, project_id)
     known = {canonical_name(metric): metric for metric in history.metrics()} | {
         metric: metric for metric in history.metrics()
     }
@@ -35,6 +39,10 @@ def past_of(session: Session, project_id: int) -> Past:
         if proxy not in known or goal not in known:
             return None
         corpus = history.corpus(known[proxy], known[goal])
-        return None if corpus is None else assess(corpus, units, np.random.default_rng(SEED))
+        if corpus is None:
+            return None
+        found = assess(corpus, units, np.random.default_rng(SEED))
+        drift = warnings.get((known[goal], known[proxy]))
+        return replace(found, status="not_enough_evidence", detail=drift) if drift else found
 
     return judge

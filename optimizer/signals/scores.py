@@ -22,6 +22,18 @@ def read_scores(session: Session, project_id: int, goal: str) -> dict[str, Score
     return {proxy: score_answer(rows) for proxy, rows in by_proxy.items()}
 
 
+def read_drifts(session: Session, project_id: int) -> dict[tuple[str, str], str]:
+    """Return the warning for every pair of goal and proxy whose score has drifted."""
+    own = select(ProxyVerdict.goal).where(ProxyVerdict.project_id == project_id).distinct()
+    scores = {goal: read_scores(session, project_id, goal) for goal in session.exec(own)}
+    return {
+        (goal, proxy): score.warning
+        for goal, by_proxy in scores.items()
+        for proxy, score in by_proxy.items()
+        if score.warning
+    }
+
+
 def score_answer(rows: Sequence[ProxyVerdict]) -> ScoreAnswer:
     """Put matured tests into a score; what signs do not show, a goal outside its interval may."""
     signs = score([Verdict(row.agreed, row.chance) for row in rows])

@@ -118,3 +118,7 @@ def test_a_drifted_score_warns_whoever_reads_an_experiment_on_the_proxy(
     [cart] = shop.get("/v1/signals/proxies?goal=purchase&visitors=100000").json["candidates"]
     assert cart["trust"] == "with_care"
     assert any(reason.startswith("Drift") for reason in cart["reasons"])
+    body = {"goal": "purchase", "proxies": ["add_to_cart"], "baselines": {"purchase": 0.03, "add_to_cart": 0.3}}
+    note = shop.post("/v1/plans", json=body).json["metrics"][1]["proxy"]
+    assert note["effect_basis"] == "assumed_equal"  # what the past says of it is not evidence any more
+    assert "Drift: of late" in note["warning"]
