@@ -10,7 +10,13 @@ from optimizer.api._bodies import describes_body, parse_body
 from optimizer.api._context import now, project_id, services
 from optimizer.api._pages import Page, decode_cursor, encode_cursor
 from optimizer.signals import history
-from optimizer.signals.history_shapes import HistoryBody, HistoryRequest, HistoryVerdict, PastExperimentAnswer
+from optimizer.signals.history_shapes import (
+    HistoryBody,
+    HistoryRequest,
+    HistoryVerdict,
+    PastExperimentAnswer,
+    PastExperimentPatch,
+)
 
 blueprint = APIBlueprint("history", __name__, tag="Insights and signals")
 
@@ -50,6 +56,20 @@ def read_past(query: Page) -> HistoryList:
     page = rows[: query.limit]
     following = encode_cursor(page[-1].id or 0) if len(rows) > query.limit else None
     return HistoryList(data=[history.answer(row) for row in page], next_cursor=following)
+
+
+@blueprint.patch("/v1/experiments/history/<key>")
+@requires("manage")
+@blueprint.input(PastExperimentPatch, arg_name="body")
+@blueprint.output(PastExperimentAnswer)
+@blueprint.doc(
+    summary="Say which type of change an experiment tried",
+    description="So that proxies are looked at by type of change; also for experiments that ran here.",
+)
+def label_past(key: str, body: PastExperimentPatch) -> PastExperimentAnswer:
+    """Label one experiment."""
+    with services().stores.control.session() as session:
+        return history.answer(history.label_past(session, project_id(), key, body.change))
 
 
 @blueprint.delete("/v1/experiments/history/<key>")

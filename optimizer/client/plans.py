@@ -25,6 +25,8 @@ class ProxyNote(Shape):
     effect_basis: str
     visitors_for_goal_effect: int | None
     quality: float | None
+    rank: int
+    time_saved: float | None
     warning: str
 
 

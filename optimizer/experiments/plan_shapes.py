@@ -98,6 +98,10 @@ class ProxyNote(BaseModel):
     quality: float | None = Field(
         description="Noise-corrected link with the goal in a test of that size; null without past experiments."
     )
+    rank: int = Field(0, description="Among the plan's proxies, by time saved and quality; 1 is the best.")
+    time_saved: float | None = Field(
+        None, description="Share of the goal's time (visitors, where days are unknown); null when no size suffices."
+    )
     warning: str = Field(description="What a person must know before deciding by it.")
 
 

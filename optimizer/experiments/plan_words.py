@@ -98,7 +98,7 @@ def proxy_warning(proxy: str, goal: str, relative: float, found: Assessment | No
 def _choice(goal: PlannedMetric, proxies: Sequence[PlannedMetric], variants: int) -> tuple[PlannedMetric, str]:
     sized = {metric.metric: _for_the_goal(metric, variants) for metric in proxies}
     usable = [metric for metric in proxies if sized[metric.metric] is not None]
-    best = min(usable, key=lambda metric: sized[metric.metric] or 0, default=None)
+    best = min(usable, key=lambda metric: metric.proxy.rank if metric.proxy else 0, default=None)
     needed = sized[best.metric] if best is not None else None
     if not proxies:
         return goal, f"{goal.metric} is planned on itself: no proxy was asked for.{_too_long(goal)}"
@@ -108,7 +108,8 @@ def _choice(goal: PlannedMetric, proxies: Sequence[PlannedMetric], variants: int
         return goal, f"The goal itself takes {goal.days} days: no proxy is worth its risk."
     days = f" ({_days_of(best)} days instead of {goal.days})" if goal.days is not None else ""
     learned = best.proxy is not None and best.proxy.effect_basis == "past_experiments"
-    caveat = "as past experiments say" if learned else "if its effect is as large as the goal's"
+    link = f", quality {best.proxy.quality:.2f}" if best.proxy is not None and best.proxy.quality is not None else ""
+    caveat = f"as past experiments say{link}" if learned else "if its effect is as large as the goal's"
     each, times = -(-needed // variants), goal.visitors / needed
     return best, (
         f"{best.metric} needs {each:,} visitors a variant instead of {goal.visitors_per_variant:,}{days}, "

@@ -29,6 +29,7 @@ from optimizer.experiments.plan_shapes import (
 )
 from optimizer.experiments.plan_subjects import Subject, subjects_of
 from optimizer.experiments.plan_words import assumptions, proxy_warning, recommended, small_samples
+from optimizer.experiments.proxy_ranks import ranked
 from optimizer.experiments.proxy_sizes import visitors_for_goal_effect
 from optimizer.experiments.sizing import (
     CURVE_POINTS,
@@ -84,7 +85,7 @@ def plan(request: PlanRequest, measured: Measured = NOTHING, *, past: Past = not
     planner = _Planner(request, design, weights, power, daily, past)
     goal = subjects[0]
     needed = _visitors(planner, goal)
-    metrics = [_metric(planner, subject, goal, needed) for subject in subjects]
+    metrics = ranked([_metric(planner, subject, goal, needed) for subject in subjects], len(weights))
     return PlannedTest(
         method=request.method,
         alpha=request.alpha,

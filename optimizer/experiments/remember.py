@@ -31,7 +31,7 @@ from optimizer.signals.history import OWN
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import EventDefinition, Experiment, PastExperiment
 
-MOST_METRICS = 50
+MOST_METRICS = 30  # the products of all pairs are summed: 465 of them
 log = structlog.get_logger(__name__)
 
 

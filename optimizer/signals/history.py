@@ -72,15 +72,25 @@ def list_history(session: Session, project_id: int, *, after: int = 0, limit: in
     return list(session.exec(own.order_by(col(PastExperiment.id)).limit(limit)))
 
 
+def label_past(session: Session, project_id: int, key: str, change: str) -> PastExperiment:
+    """Say which type of change an experiment tried.
+
+    Raises:
+        NotFoundError: The history has none with this key.
+    """
+    row = _one(session, project_id, key)
+    row.change = change
+    session.add(row)
+    return row
+
+
 def delete_past(session: Session, project_id: int, key: str, *, now: dt.datetime) -> None:
     """Take an experiment out; one of this service stays out for good.
 
     Raises:
         NotFoundError: The history has none with this key.
     """
-    row = session.exec(_present(project_id).where(PastExperiment.key == key)).first()
-    if row is None:
-        raise NotFoundError("The history has no experiment with that key. GET /v1/experiments/history lists them.")
+    row = _one(session, project_id, key)
     if row.source == IMPORTED:
         session.delete(row)
     else:
@@ -121,10 +131,6 @@ class History:
         """Return those that measured all of some metrics."""
         return History(tuple(one for one in self.experiments if set(metrics) <= set(one.metrics)))
 
-    def before(self, moment: dt.datetime) -> History:
-        """Return those that had entered by some time."""
-        return History(tuple(one for one in self.experiments if one.entered_at <= moment))
-
     def metrics(self) -> list[str]:
         """Return every metric that some experiment measured, by name."""
         return sorted({metric for one in self.experiments for metric in one.metrics})
@@ -159,6 +165,13 @@ def _present(project_id: int) -> Any:  # noqa: ANN401 - SQLModel's own statement
     return select(PastExperiment).where(
         PastExperiment.project_id == project_id, col(PastExperiment.removed_at).is_(None)
     )
+
+
+def _one(session: Session, project_id: int, key: str) -> PastExperiment:
+    row: PastExperiment | None = session.exec(_present(project_id).where(PastExperiment.key == key)).first()
+    if row is None:
+        raise NotFoundError("The history has no experiment with that key. GET /v1/experiments/history lists them.")
+    return row
 
 
 def _by_key(session: Session, project_id: int) -> dict[str, PastExperiment]:

@@ -84,6 +84,14 @@ class PastExperimentRequest(BaseModel):
         return sum(variant.n for variant in self.variants) < planned
 
 
+class PastExperimentPatch(BaseModel):
+    """What may be said later, also of an experiment that ran here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    change: Text = Field(max_length=100, description="Type of change, such as `price` or `layout`; empty for none.")
+
+
 class PastExperimentAnswer(PastExperimentRequest):
     """One experiment of the history."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from sqlmodel import Session, select
 
 from optimizer.core.naming import canonical_name
-from optimizer.core.proxies.assessment import SIGN_RISK, Assessment, assess
+from optimizer.core.proxies.assessment import SIGN_RISK, Assessment, assess, pin_down
 from optimizer.core.proxies.covariance import total_covariance
 from optimizer.core.proxies.quality import best_mixture
 from optimizer.errors import InvalidInputError, NotFoundError
@@ -226,21 +226,21 @@ def _early_warning(on_goal: int, on_proxy: int, of: int) -> str:
 
 
 def _by_change(history: History, proxy: str, goal: str) -> list[ChangeAnswer]:
-    both = history.measuring(proxy, goal)
+    past, corpus = history.measuring(proxy, goal).experiments, history.corpus(proxy, goal)
     answers = []
-    for change in sorted({one.change for one in both.experiments if one.change}):
-        part = History(tuple(one for one in both.experiments if one.change == change))
-        found = assess_pair(part, proxy, goal, 10_000)
-        if found is None:
+    for change in sorted({one.change for one in past if one.change}):
+        places = [place for place, one in enumerate(past) if one.change == change]
+        if corpus is None:
             continue
-        slope = found.slope
+        part = corpus.where(np.isin(corpus.experiments, places))
+        found = pin_down(part)
         answers.append(
             ChangeAnswer(
                 change=change,
-                experiments=found.experiments,
+                experiments=len(part),
                 status=found.status,
-                slope=float(slope.estimate[0]) if slope else None,
-                slope_interval=(slope.interval.lower, slope.interval.upper) if slope else None,
+                slope=float(found.slope.estimate[0]) if found.slope else None,
+                slope_interval=(found.slope.interval.lower, found.slope.interval.upper) if found.slope else None,
                 correlation=found.correlation,
             )
         )

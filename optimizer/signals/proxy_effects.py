@@ -9,6 +9,7 @@ from optimizer.core.proxies.corpus import Corpus
 from optimizer.errors import NotFoundError
 from optimizer.signals.proxies import assess_pair, goal_and_history
 from optimizer.signals.proxy_shapes import EffectPoint, EffectsAnswer, PairRequest
+from optimizer.signals.scores import judged_tests
 from optimizer.storage.control import ControlStore
 from optimizer.storage.tables import PastExperiment
 
@@ -24,7 +25,8 @@ def show_effects(control: ControlStore, project_id: int, proxy: str, request: Pa
     """
     with control.reading() as session:
         goal, history = goal_and_history(session, project_id, request)
-    name = proxy if proxy in history.metrics() else canonical_name(proxy)
+        name = proxy if proxy in history.metrics() else canonical_name(proxy)
+        tests = judged_tests(session, project_id, name, goal)
     both = history.measuring(name, goal)
     corpus = both.corpus(name, goal)
     found = assess_pair(both, name, goal, ANY_SIZE) if name != goal else None
@@ -42,6 +44,7 @@ def show_effects(control: ControlStore, project_id: int, proxy: str, request: Pa
         slope_interval=(slope.interval.lower, slope.interval.upper) if slope else None,
         naive_slope=found.naive.slope,
         points=_points(both.experiments, corpus),
+        tests=tests,
     )
 
 

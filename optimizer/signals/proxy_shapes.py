@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -168,6 +169,22 @@ class EffectPoint(BaseModel):
     stopped_early: bool | None
 
 
+class JudgedTest(BaseModel):
+    """One experiment of this service in which the proxy was held against the matured goal."""
+
+    experiment: str
+    variant: str = Field(description="The one that the proxy spoke of most clearly.")
+    basis: Literal["past_experiments", "assumed_equal"] = Field(description="What the proxy's word rested on.")
+    proxy_effect: float
+    forecast: float | None = Field(description="Of the goal's true effect.")
+    forecast_interval: Pair | None = Field(description="Of the goal's measured effect, 95%.")
+    goal_effect: float
+    agreed: bool
+    contradicted: bool
+    chance: float | None = Field(description="Of agreement, by what was known before.")
+    matured_at: dt.datetime
+
+
 class EffectsAnswer(BaseModel):
     """Proxy effects against goal effects, with what is noise in them and both slopes."""
 
@@ -181,3 +198,4 @@ class EffectsAnswer(BaseModel):
     slope_interval: Pair | None
     naive_slope: float | None = Field(description="As a plot alone suggests.")
     points: list[EffectPoint]
+    tests: list[JudgedTest] = Field([], description="What its score is made of, in the order that goals matured.")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sqlmodel import Session, col, select
 
 from optimizer.core.proxies.score import ALARM, Verdict, score
-from optimizer.signals.proxy_shapes import ScoreAnswer
-from optimizer.storage.tables import ProxyVerdict
+from optimizer.signals.proxy_shapes import JudgedTest, ScoreAnswer
+from optimizer.storage.tables import Experiment, ProxyVerdict
 
 LEVEL = 0.95  # of the prediction intervals
 
@@ -20,6 +20,18 @@ def read_scores(session: Session, project_id: int, goal: str) -> dict[str, Score
     for row in session.exec(own.order_by(col(ProxyVerdict.matured_at), col(ProxyVerdict.id))):
         by_proxy.setdefault(row.proxy, []).append(row)
     return {proxy: score_answer(rows) for proxy, rows in by_proxy.items()}
+
+
+def read_drifts(session: Session, project_id: int) -> dict[tuple[str, str], str]:
+    """Return the warning for every pair of goal and proxy whose score has drifted."""
+    own = select(ProxyVerdict.goal).where(ProxyVerdict.project_id == project_id).distinct()
+    scores = {goal: read_scores(session, project_id, goal) for goal in session.exec(own)}
+    return {
+        (goal, proxy): score.warning
+        for goal, by_proxy in scores.items()
+        for proxy, score in by_proxy.items()
+        if score.warning
+    }
 
 
 def score_answer(rows: Sequence[ProxyVerdict]) -> ScoreAnswer:
@@ -38,6 +50,36 @@ def score_answer(rows: Sequence[ProxyVerdict]) -> ScoreAnswer:
         sentence=_sentence(signs.agreed, signs.of, signs.expected, signs.known),
         warning=_warning(signs.evidence, inside.evidence),
     )
+
+
+def judged_tests(session: Session, project_id: int, proxy: str, goal: str) -> list[JudgedTest]:
+    """Return the tests that a score is made of, in the order in which goals matured."""
+    own = (
+        select(ProxyVerdict, Experiment.key)
+        .join(Experiment, col(Experiment.id) == ProxyVerdict.experiment_id)
+        .where(ProxyVerdict.project_id == project_id, ProxyVerdict.proxy == proxy, ProxyVerdict.goal == goal)
+        .order_by(col(ProxyVerdict.matured_at), col(ProxyVerdict.id))
+    )
+    return [
+        JudgedTest(
+            experiment=key,
+            variant=row.variant,
+            basis=row.basis,
+            proxy_effect=row.proxy_effect,
+            forecast=row.forecast,
+            forecast_interval=_pair(row.forecast_low, row.forecast_high),
+            goal_effect=row.goal_effect,
+            agreed=row.agreed,
+            contradicted=row.contradicted,
+            chance=row.chance,
+            matured_at=row.matured_at,
+        )
+        for row, key in session.exec(own)
+    ]
+
+
+def _pair(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return None if low is None or high is None else (low, high)
 
 
 def _sentence(agreed: int, of: int, expected: float | None, known: int) -> str:

@@ -118,6 +118,7 @@ VALID: dict[tuple[str, str], Any] = {
     ("POST", "/v1/experiments/<key>/rollout"): {"variant": "a"},
     ("POST", "/v1/experiments/<key>/notes"): {"text": "a campaign ran"},
     ("POST", "/v1/experiments/history"): {"experiments": [PAST]},
+    ("PATCH", "/v1/experiments/history/<key>"): {"change": "price"},
     ("POST", OFREP): {"context": {"targetingKey": "u1", "country": "DE", "consent": {"analytics": True}}},
     ("POST", f"{OFREP}/<key>"): {"context": {"targetingKey": "u1", "user_id": "u1", "anonymous_id": "a1"}},
     ("PUT", "/v1/holdouts/<key>"): {"share": 0.05, "experiments": None},

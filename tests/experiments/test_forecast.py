@@ -86,6 +86,10 @@ def test_a_matured_goal_stands_beside_and_a_remembered_test_does_not_foretell_it
     [score] = [one["score"] for one in shop.get("/v1/signals/proxies?goal=purchase").json["candidates"]
                if one["proxy"] == "add_to_cart"]  # fmt: skip
     assert score["sentence"].startswith("The proxy agreed in 1 of 1; ")
+    [test] = shop.get("/v1/signals/proxies/add_to_cart/effects?goal=purchase").json["tests"]
+    assert (test["experiment"], test["variant"], test["agreed"]) == ("pdp", "treatment", True)
+    assert test["goal_effect"] == pytest.approx(0.05)
+    assert test["forecast_interval"][0] < test["forecast"] < test["forecast_interval"][1]
 
 
 def test_a_drifted_score_warns_whoever_reads_an_experiment_on_the_proxy(
@@ -114,3 +118,7 @@ def test_a_drifted_score_warns_whoever_reads_an_experiment_on_the_proxy(
     [cart] = shop.get("/v1/signals/proxies?goal=purchase&visitors=100000").json["candidates"]
     assert cart["trust"] == "with_care"
     assert any(reason.startswith("Drift") for reason in cart["reasons"])
+    body = {"goal": "purchase", "proxies": ["add_to_cart"], "baselines": {"purchase": 0.03, "add_to_cart": 0.3}}
+    note = shop.post("/v1/plans", json=body).json["metrics"][1]["proxy"]
+    assert note["effect_basis"] == "assumed_equal"  # what the past says of it is not evidence any more
+    assert "Drift: of late" in note["warning"]

@@ -211,6 +211,39 @@ def test_past_experiments_translate_the_effect() -> None:
     assert "Only 3" in proxy.proxy.warning
 
 
+def test_proxies_are_ranked_by_time_saved_and_trust_together() -> None:
+    """A fast proxy that says little of the goal comes after a slower one that says much; an assumption comes last."""
+    goal = 1e-6
+    lines = {"add_to_cart": (8.0, 0.2), "begin_checkout": (4.0, 0.9)}
+
+    def past(proxy: str, goal_name: str, units: float) -> Assessment | None:
+        del goal_name, units
+        if proxy not in lines:
+            return None
+        line, quality = lines[proxy]
+        covariance = np.array([[line**2 * goal, line * goal], [line * goal, goal]])
+        return Assessment("ok", "Learned.", 12, 12, covariance=covariance, quality=quality)
+
+    asked = ask(
+        proxies=["wishlist", "add_to_cart", "begin_checkout"],
+        baselines={"purchase": 0.02, "add_to_cart": 0.3, "begin_checkout": 0.15, "wishlist": 0.5},
+    )
+    planned = plan(asked, past=past)
+    notes = {metric.metric: metric.proxy for metric in planned.metrics if metric.proxy}
+    assert {name: note.rank for name, note in notes.items()} == {
+        "begin_checkout": 1,
+        "add_to_cart": 2,
+        "wishlist": 3,
+    }
+    goal_visitors = planned.metrics[0].visitors
+    for note in notes.values():
+        assert note.visitors_for_goal_effect is not None
+        assert note.time_saved == pytest.approx(1 - note.visitors_for_goal_effect * 2 / goal_visitors, abs=1e-3)
+    assert (notes["add_to_cart"].time_saved or 0) > (notes["begin_checkout"].time_saved or 0)
+    assert planned.recommended.metric == "begin_checkout"
+    assert "quality 0.90" in planned.recommended.reason
+
+
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [

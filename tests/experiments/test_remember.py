@@ -67,7 +67,10 @@ def test_what_was_taken_out_stays_out(shop: KeyedClient, clock: Clock, visitors:
     stop(shop)
     clock.now = STOP + dt.timedelta(days=12)
     remember()
+    assert shop.patch(f"{HISTORY}/pdp", json={"change": "layout"}).json["change"] == "layout"
+    assert shop.get(HISTORY).json["data"][0]["change"] == "layout"
     assert shop.delete(f"{HISTORY}/pdp").status_code == 204
+    assert shop.patch(f"{HISTORY}/pdp", json={"change": "layout"}).status_code == 404
     assert remember()["entered"] == 0
     assert shop.get(HISTORY).json["data"] == []
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -118,6 +118,34 @@ def assess(corpus: Corpus, units: float, rng: np.random.Generator, *, threshold:
     return _judged(corpus, units, rng, threshold)
 
 
+class Pinned(NamedTuple):
+    """How far the slope alone is pinned down; for parts of the past, where nothing else is asked.
+
+    Attributes:
+        status: As in `Assessment`.
+        slope: Goal effect per unit of proxy effect.
+        correlation: Noise-corrected, of true effects.
+    """
+
+    status: Status
+    slope: Slope | None = None
+    correlation: float | None = None
+
+
+def pin_down(corpus: Corpus) -> Pinned:
+    """Judge the slope of a part of the past."""
+    noiseless = (corpus.noise[:, [0, 1], [0, 1]] <= 0).any()
+    if len(corpus) < LEAST_EXPERIMENTS or noiseless:
+        return Pinned("not_enough_evidence")
+    raw, found = total_covariance(corpus), slope(corpus)
+    status, _ = _verdict(found, len(corpus), raw)
+    return Pinned(status, _finite(found), correlation(raw)[0])
+
+
+def _finite(found: Slope | None) -> Slope | None:
+    return found if found is not None and math.isfinite(found.standard_error[0]) else None
+
+
 def _judged(corpus: Corpus, units: float, rng: np.random.Generator, threshold: float) -> Assessment:
     raw, found, second = total_covariance(corpus), slope(corpus), jive(corpus)
     mean = mean_from(totalled(by_experiment(corpus)))
@@ -137,7 +165,7 @@ def _judged(corpus: Corpus, units: float, rng: np.random.Generator, threshold: f
         experiments=len(corpus),
         comparisons=len(corpus.weights),
         correlation=related,
-        slope=found if found is not None and math.isfinite(found.standard_error[0]) else None,
+        slope=_finite(found),
         width=width,
         quality=quality(covariance, noise[:1, :1], np.ones(1)),
         clipped=clipped,

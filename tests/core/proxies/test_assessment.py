@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optimizer.core.proxies.assessment import Assessment, assess
+from optimizer.core.proxies.assessment import Assessment, assess, pin_down
 from optimizer.core.proxies.corpus import Corpus, corpus_of_effects
 from tests.core.proxies.simulated import alike, simulate
 
@@ -94,3 +94,13 @@ def test_what_is_not_a_pair_or_a_size_is_refused() -> None:
     for units in (0.0, math.inf, math.nan):
         with pytest.raises(ValueError, match="units"):
             judged(corpus, units)
+
+
+def test_a_part_of_the_past_is_judged_by_its_slope_alone() -> None:
+    _, corpus = simulate(np.random.default_rng(7), STRONG, MEAN, np.ones(300), alike(300, 0.4, 0.5))
+    whole, part = judged(corpus), pin_down(corpus)
+    assert whole.slope is not None
+    assert part.slope is not None
+    assert (part.status, part.correlation) == ("ok", whole.correlation)
+    assert part.slope.interval == whole.slope.interval
+    assert pin_down(corpus.where(np.arange(300) < 2)) == ("not_enough_evidence", None, None)
