@@ -26,9 +26,10 @@ def pace_of(experiment: Experiment, gathered: Gathered, window_hours: float | No
     """
     waiting = sum(gathered.units.values()) - gathered.units_of(experiment.primary_metric)
     daily = daily_units(experiment, gathered, as_of=as_of)
+    ended = experiment.stopped_at is not None and experiment.stopped_at <= as_of
     if window_hours is None:
-        return Pace(daily)
-    return Pace(daily, max(0, waiting), window_hours / 24)
+        return Pace(daily, ended=ended)
+    return Pace(daily, max(0, waiting), window_hours / 24, ended)
 
 
 def daily_units(experiment: Experiment, gathered: Gathered, *, as_of: dt.datetime) -> float | None:

@@ -325,6 +325,22 @@ def test_the_plan_stands_beside_what_happened(
     assert result["decision"]["goal_forecast"]["basis"].startswith("assumed_equal")
 
 
+def test_a_stopped_experiment_waits_for_windows_and_is_never_told_to_continue(
+    shop: KeyedClient, add_events: Add, add_exposures: Add, clock: Clock
+) -> None:
+    run(shop, primary_metric="orders", planned_visitors=40000)
+    people(add_events, add_exposures, 600, days=2)
+    clock.now = START + 2.5 * DAY
+    shop.post("/v1/experiments/pdp/stop", json={"at": (START + 2 * DAY).isoformat()})
+    waiting = read(shop)["decision"]
+    assert (waiting["action"], waiting["more_visitors"], waiting["more_days"]) == ("continue", 0, 1)
+    assert "Nobody new comes" in waiting["reasons"][-1]
+    clock.forward(days=3)
+    ended = read(shop)["decision"]
+    assert (ended["action"], ended["more_visitors"]) == ("stop", None)
+    assert ended["reasons"][-1] == "The test has ended, 39,400 visitors short of 40,000 planned."
+
+
 def test_more_logins_in_one_variant_are_noticed(shop: KeyedClient, add_exposures: Add, clock: Clock) -> None:
     run(shop)
     rows = []

@@ -81,11 +81,13 @@ class Pace:
         daily_units: New units a day, if known.
         waiting: Units that were exposed and whose window has not elapsed: they count without anybody new.
         window_days: How long that takes from a unit's exposure.
+        ended: Nobody new will come.
     """
 
     daily_units: float | None = None
     waiting: int = 0
     window_days: float = 0.0
+    ended: bool = False
 
 
 def decide(
@@ -139,6 +141,8 @@ def _undecided(
     if planned is None:
         missing = "No planned size is given, so nothing says when to give up: POST /v1/plans gives one."
         reasons = [_sentence(c) for c in candidates if c.primary.status == "ok"]
+        if pace.ended:
+            return _at_the_end((*waiting, *reasons, *harms), "and no difference is shown", pace)
         return Decision("continue", (*waiting, *reasons, *harms, missing))
     if units >= planned and not any(c.primary.status == "not_final" for c in candidates):
         reasons = [_sentence(candidate) for candidate in candidates]
@@ -149,6 +153,9 @@ def _undecided(
 
 
 def _go_on(reasons: Sequence[str], more: int | None, pace: Pace, until: str) -> Decision:
+    if pace.ended:
+        short = until.replace("until", "before") if until.startswith("until") else f"short {until}"
+        return _at_the_end(reasons, f"{more or 0:,} visitors {short}", pace)
     if more is None:
         return Decision("continue", tuple(reasons))
     new = max(0, more - pace.waiting)
@@ -160,6 +167,15 @@ def _go_on(reasons: Sequence[str], more: int | None, pace: Pace, until: str) -> 
     time = f", {days:,} days at {pace.daily_units:,.0f} a day" if days is not None else ""
     later = f"; they count once {window}, for which {pace.waiting:,} are waiting now" if pace.window_days else ""
     return Decision("continue", (*reasons, f"{new:,} more visitors {until}{time}{later}."), None, new, days)
+
+
+def _at_the_end(reasons: Sequence[str], how: str, pace: Pace) -> Decision:
+    if not pace.waiting:
+        return Decision("stop", (*reasons, f"The test has ended, {how}."))
+    days = math.ceil(pace.window_days)
+    waiting = f"{pace.waiting:,} who were exposed count once their window is over, in {days:,} days at most"
+    said = f"Nobody new comes; {waiting}."
+    return Decision("continue", (*reasons, said), None, 0, days)
 
 
 def _harms(candidate: Candidate) -> list[str]:

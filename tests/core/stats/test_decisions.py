@@ -112,3 +112,20 @@ def test_those_who_wait_for_their_window_are_not_asked_for_again() -> None:
     over = decide([GOOD], weak, units=8000, planned=10_000, pace=Pace(5_000, waiting=4_000, window_days=6.5))
     assert (over.action, over.more_units, over.more_days) == ("continue", 0, 7)
     assert over.reasons[-1].startswith("No more visitors of 10,000 planned: 4,000 who were exposed count once their")
+
+
+def test_what_has_ended_is_never_told_to_continue() -> None:
+    weak, over = [Candidate(judged(400, 410))], Pace(5_000, ended=True)
+    short = decide([GOOD], weak, units=8000, planned=20_000, pace=over)
+    assert (short.action, short.more_units) == ("stop", None)
+    assert short.reasons[-1] == "The test has ended, 12,000 visitors short of 20,000 planned."
+    assert decide([GOOD], weak, units=8000, planned=None, pace=over).reasons[-1].endswith("no difference is shown.")
+    held = [Candidate(judged(400, 600), guardrails=[guardrail(shown=False, missing=3_001)])]
+    found = decide([GOOD], held, units=8000, planned=8000, pace=over)
+    assert found.action == "stop"
+    assert found.reasons[-1] == "The test has ended, 3,001 visitors before the guardrails have their power."
+    last = Pace(5_000, waiting=700, window_days=6.5, ended=True)
+    found = decide([GOOD], weak, units=8000, planned=20_000, pace=last)
+    assert (found.action, found.more_units, found.more_days) == ("continue", 0, 7)
+    assert "700 who were exposed" in found.reasons[-1]
+    assert decide([GOOD], [Candidate(judged(400, 600))], units=8000, planned=20_000, pace=over).action == "ship"
