@@ -80,7 +80,8 @@ def what_to_drop(
 
     Returns:
         At most one reason per name, the plainest first. What something of ours reads is never dropped for being
-        silent, meaningless or one too many: only as a near-duplicate.
+        silent, meaningless or one too many: only as a near-duplicate. Nor are process milestones for the last two:
+        they say where people are lost.
     """
     drops = []
     rest = []
@@ -90,9 +91,9 @@ def what_to_drop(
             drops.append(found)
         elif one.occurrences:
             rest.append(one)
-    kept = sorted(rest, key=lambda one: (not one.used_by, *_worth(one)))  # what is used takes its places first
+    kept = sorted(rest, key=lambda one: (not _has_a_use(one), *_worth(one)))  # what is used takes its places first
     for place, one in enumerate(kept[RECOMMENDED_MAXIMUM:], RECOMMENDED_MAXIMUM + 1):
-        if not one.used_by:
+        if not _has_a_use(one):
             detail = f"Number {place} of {len(rest)} by what it tells, and nothing uses it; {_numbers(one)}."
             drops.append(Drop(event=one.event, reason="beyond_the_maximum", detail=detail))
     return drops
@@ -139,9 +140,14 @@ def _plain_reason(one: Candidate, silent: Mapping[str, int], merges: Mapping[str
     if one.event in silent:
         detail = f"Not sent for {silent[one.event]} days, and nothing uses it."
         return Drop(event=one.event, reason="unused", detail=detail)
-    if one.recommendation == "drop":
+    if one.recommendation == "drop" and not _is_milestone(one):
         return Drop(event=one.event, reason="no_signal", detail=f"Tells nothing about the goal; {_numbers(one)}.")
     return None
+
+
+def _has_a_use(one: Candidate) -> bool:
+    # Milestones say where people are lost, whether they predict anything or not.
+    return bool(one.used_by) or _is_milestone(one)
 
 
 def _predicts(one: Candidate) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from itertools import product
 
 import numpy as np
 import pytest
@@ -28,18 +29,19 @@ def cells(people: list[tuple[int, str, frozenset[int], float]]) -> list[Cell]:
 
 def shop(rng: np.random.Generator, weeks: range, people: int = 800) -> list[Cell]:
     """Who checked out buys at 50%, who only carted at 2%, who only watched a video at 5%; `paid` 1.6 times."""
+    count = people * len(weeks)
+    week = np.repeat(list(weeks), people)
+    paid = rng.random(count) < 0.3
+    rung = np.where(rng.random(count) < 0.6, np.where(rng.random(count) < 0.3, 2, 1), 0)
+    chance = np.array([0.05, 0.02, 0.5])[rung] * np.where(paid, 1.6, 1.0)
+    value = np.where(rng.random(count) < chance, rng.lognormal(3.5, 0.6, count), 0.0)
+    done = (frozenset({VIDEO}), frozenset({CART}), frozenset({CART, CHECKOUT}))
     made = []
-    for week in weeks:
-        for _ in range(people):
-            source = str(rng.choice(["paid", "free"], p=[0.3, 0.7]))
-            done, chance = {VIDEO}, 0.05
-            if rng.random() < 0.6:
-                done, chance = {CART}, 0.02
-                if rng.random() < 0.3:
-                    done, chance = {CART, CHECKOUT}, 0.5
-            buys = rng.random() < chance * (1.6 if source == "paid" else 1.0)
-            made.append((week, source, frozenset(done), float(rng.lognormal(3.5, 0.6)) if buys else 0.0))
-    return cells(made)
+    for when, source, place in product(weeks, (False, True), range(3)):
+        own = value[(week == when) & (paid == source) & (rung == place)]
+        name = "paid" if source else "free"
+        made.append(Cell(when, name, done[place], len(own), float(own.sum()), float((own**2).sum())))
+    return made
 
 
 def test_one_event_is_worth_what_those_who_did_it_brought() -> None:

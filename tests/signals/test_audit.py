@@ -209,6 +209,7 @@ def test_of_fifty_names_those_with_proof_or_use_stay() -> None:
         for n in range(50)
     ]
     used = Candidate("z_used", None, 1, 1, ("metric z",))
-    drops = {one.event for one in what_to_drop([*ranked, used], {}, {})}
-    assert len(drops) == 51 - RECOMMENDED_MAXIMUM
-    assert not drops & {"e00", "e01", "e02", "e03", "e04", "z_used"}
+    step = Candidate("z_step", "process_milestone", 9, 9, (), "drop", 1.0, (0.9, 1.1), 0.9)
+    drops = {one.event for one in what_to_drop([*ranked, used, step], {}, {})}
+    assert len(drops) == 52 - RECOMMENDED_MAXIMUM
+    assert not drops & {"e00", "e01", "e02", "e03", "e04", "z_used", "z_step"}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from optimizer.cli._shops import stored_shop
 from optimizer.core.value import Cell
+from optimizer.sandbox.shop import FIRST_MONDAY, ShopDesign, simulate_shop
 from optimizer.signals.journeys import OTHER, read_journeys
 from optimizer.signals.values import value_table
 from optimizer.storage.stores import Stores
@@ -167,6 +170,24 @@ def test_the_table_is_asked_for_by_http(client: KeyedClient, add_events: Add) ->
     assert [one["event"] for one in answer.json["events"] if one["value"] is not None] == ["cart", "checkout"]
     drawn = client.get("/v1/signals/values?goal=purchase&events=cart,checkout&window_days=7&format=svg")
     assert drawn.data.startswith(b"<svg")
+
+
+def test_values_hold_on_the_later_weeks_of_simulated_shops(stores: Stores, project_id: int) -> None:
+    names = ["add_to_cart", "review_read", "demo_video"]
+    slopes: list[float] = []
+    ratios: list[float] = []
+    for seed in range(6):
+        shop = simulate_shop(ShopDesign(visitors=8_000, days=84), seed)
+        visited = stored_shop(shop)
+        now = FIRST_MONDAY + 98 * DAY
+        table = value_table(replace(stores, events=visited), project_id, shop.goal, names, 14, now=now)
+        visited.close()
+        assert table.status == "ok", table.reason
+        assert table.held_out is not None
+        slopes.append(table.held_out.slope or 0.0)
+        ratios.append(table.held_out.ratio or 0.0)
+    assert np.mean(slopes) == pytest.approx(1, abs=0.1)
+    assert np.mean(ratios) == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize(
