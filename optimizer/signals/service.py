@@ -76,7 +76,7 @@ def _answer(
     units = people(events, cohort)
     asked = [] if request.landmark_hours is None else [request.landmark_hours]
     grid = sorted({*LANDMARKS_HOURS, *asked}) if asked else PERIODS_HOURS
-    everybody, converters, after = goals_after(units, grid)
+    everybody, converters, after = goals_after(units, grid, landmark=bool(asked))
     view = View(asked[0] if asked else longest_keeping_half(after, converters), landmark=bool(asked))
     seen = within_window(events, units, cohort)
     few = view.landmark and 2 * dict(after)[view.hours] < converters
