@@ -215,3 +215,23 @@ def test_months_and_devices_are_ranked_apart(stores: Stores, project_id: int, ad
     wishes = {signal.group: signal.units for signal in answer.signals if signal.event == "wish"}
     names = {"cohort": ("2026-10", "2026-09"), "device": ("desktop", "mobile")}[by]
     assert wishes == {names[0]: 14, names[1]: 13}
+
+
+def test_daily_totals_give_bounds_and_refuse_the_rest(client: KeyedClient) -> None:
+    day = {"date": "2026-10-01", "dimensions": {"source": "google"}}
+    other = {"date": "2026-10-01", "dimensions": {"source": "mail"}}
+    counts = [
+        {**day, "name": "visit", "visitors": 100}, {**day, "name": "wish", "visitors": 80},
+        {**day, "name": "purchase", "visitors": 40}, {**other, "name": "visit", "visitors": 100},
+        {**other, "name": "purchase", "visitors": 10},
+        {"date": "2026-10-01", "dimensions": {}, "name": "visit", "visitors": 200},
+        {"date": "2026-10-01", "dimensions": {}, "name": "purchase", "visitors": 50},
+    ]  # fmt: skip
+    assert client.post("/v1/counts", json={"system": "swetrix", "counts": counts}).status_code == 200
+    answer = client.get("/v1/signals?goal=purchase").json
+    assert (answer["status"], answer["signals"], answer["totals"]["dimensions"]) == ("totals_only", [], ["source"])
+    assert (answer["totals"]["visitor_days"], answer["totals"]["base_rate"]) == (200, 0.25)
+    [wish] = answer["totals"]["signals"]
+    assert wish["rate_with"] == [pytest.approx(20 / 80), pytest.approx(40 / 80)]
+    assert wish["lift"] == [pytest.approx((20 / 80) / (30 / 120)), pytest.approx((40 / 80) / (10 / 120))]
+    assert "who did both" in answer["totals"]["refused"]
