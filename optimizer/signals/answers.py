@@ -11,7 +11,9 @@ from optimizer.core.signals.stability import Turn
 from optimizer.signals.cohorts import By
 
 Pair = tuple[float, float]
-Status = Literal["ok", "no_units", "window_longer_than_history", "goal_unreached", "nothing_to_compare"]
+Status = Literal[
+    "totals_only", "ok", "no_units", "window_longer_than_history", "goal_unreached", "nothing_to_compare"
+]
 CAVEAT = (
     "Association, not cause: an event that predicts the goal need not bring it about. Values are predicted, not "
     "incremental."
@@ -179,6 +181,29 @@ class Calibration(BaseModel):
     points: list[CalibrationPoint]
 
 
+class TotalsSignal(BaseModel):
+    """What daily totals say of one event: bounds between which every value is compatible with them."""
+
+    event: str
+    reach: float | None = Field(description="Share of a day's visitors that did it.")
+    rate_with: Pair | None
+    rate_without: Pair | None
+    lift: tuple[float, float | None] | None = Field(description="Bounds; an upper end of null is without end.")
+    detail: str
+
+
+class TotalsAnswer(BaseModel):
+    """What daily totals (`POST /v1/counts`) say, as far as they identify anything."""
+
+    system: str
+    dimensions: list[str] = Field(description="By which the totals are cut; finer cuts give tighter bounds.")
+    days: int
+    visitor_days: int
+    base_rate: float = Field(description="Share of a day's visitors that reached the goal.")
+    refused: str = Field(description="What totals cannot say.")
+    signals: list[TotalsSignal]
+
+
 class SignalsAnswer(BaseModel):
     """The ranking."""
 
@@ -202,3 +227,4 @@ class SignalsAnswer(BaseModel):
     calibration: Calibration | None
     unranked: list[str] = Field(description="Names beyond the 60 most frequent.")
     signals: list[Signal]
+    totals: TotalsAnswer | None = Field(description="From daily totals, where the project has some.")

@@ -44,15 +44,18 @@ class View:
         return (at_landmark if self.landmark else person_periods)(seen, cohort, self.hours)
 
 
-def goals_after(units: ir.Table, hours: Sequence[float]) -> tuple[int, int, list[tuple[float, int]]]:
+def goals_after(
+    units: ir.Table, hours: Sequence[float], *, landmark: bool = False
+) -> tuple[int, int, list[tuple[float, int]]]:
     """Count units, converters, and those that convert so many hours after first seen or later.
 
     Args:
         units: From `people`.
         hours: Each gets a count.
+        landmark: Whether converting at that very moment is too early, as it is at a landmark.
     """
     counts = {
-        f"h{place}": (units.goal_off >= _seconds(value)).fill_null(False).cast("int64").sum()  # noqa: FBT003 - Ibis' own
+        f"h{place}": (units.goal_off >= _seconds(value) + landmark).fill_null(False).cast("int64").sum()  # noqa: FBT003 - Ibis' own
         for place, value in enumerate(hours)
     }
     converters = units.goal_off.notnull().cast("int64").sum()

@@ -193,9 +193,9 @@ def within_window(events: ir.Table, units: ir.Table, cohort: Cohort) -> ir.Table
 
 
 def goal_known(store: EventStore, project_id: int, goal: str) -> bool:
-    """Return whether anybody ever sent this event."""
-    events = store.events(project_id)
-    return bool(events.filter(events.name == goal).limit(1).count().to_pyarrow().as_py())
+    """Return whether anybody ever sent this event, or totals of it."""
+    tables = (store.events(project_id), store.counts(project_id))
+    return any(table.filter(table.name == goal).limit(1).count().to_pyarrow().as_py() for table in tables)
 
 
 def _values(events: ir.Table, column: str, most: int) -> Values:

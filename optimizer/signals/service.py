@@ -19,6 +19,7 @@ from optimizer.signals.outcomes import follow_converters
 from optimizer.signals.ranking import Material, rank
 from optimizer.signals.samples import Sample, read_sample, sampled_people
 from optimizer.signals.tallies import Tally, count
+from optimizer.signals.totals import bound_signals
 from optimizer.signals.worths import sum_worths
 from optimizer.storage.events import EventStore, as_utc
 from optimizer.storage.stores import Stores
@@ -67,7 +68,14 @@ def rank_events(
     bounds = (request.start, min(request.end or now, now - window))
     goal = canonical_name(request.goal)
     cohort = describe_cohort(store, project_id, goal, window, bounds, by=request.by)
-    return _answer(numbered_events(store, project_id, cohort), cohort, request, kinds)
+    answer = _answer(numbered_events(store, project_id, cohort), cohort, request, kinds)
+    totals = bound_signals(store, project_id, goal, (request.start, request.end or now))
+    if totals is None:
+        return answer
+    if answer.status == "no_units" and not answer.signals:
+        detail = f"Only daily totals are known, of {totals.visitor_days} visitors in {totals.days} days."
+        return answer.model_copy(update={"totals": totals, "status": "totals_only", "detail": detail})
+    return answer.model_copy(update={"totals": totals})
 
 
 def _answer(
@@ -76,7 +84,7 @@ def _answer(
     units = people(events, cohort)
     asked = [] if request.landmark_hours is None else [request.landmark_hours]
     grid = sorted({*LANDMARKS_HOURS, *asked}) if asked else PERIODS_HOURS
-    everybody, converters, after = goals_after(units, grid)
+    everybody, converters, after = goals_after(units, grid, landmark=bool(asked))
     view = View(asked[0] if asked else longest_keeping_half(after, converters), landmark=bool(asked))
     seen = within_window(events, units, cohort)
     few = view.landmark and 2 * dict(after)[view.hours] < converters
@@ -125,6 +133,7 @@ def _shown(
         calibration=calibrate(material.worths, cohort) if units else None,
         unranked=list(cohort.unranked),
         signals=signals,
+        totals=None,
     )
 
 

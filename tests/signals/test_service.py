@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -106,3 +107,131 @@ def test_immortal_time_does_not_make_noise_a_predictor(
     assert demo.q_value is not None
     assert demo.q_value < 0.001
     assert "cause" in answer.caveat
+
+
+def finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(finite(part) for part in value.values())
+    if isinstance(value, list):
+        return all(finite(part) for part in value)
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "query", "status", "said"),
+    [
+        ([row("u", "visit", 0)], "", "goal_unreached", "None of 1 units"),
+        ([row("u", "visit", 0), row("u", "purchase", 30)], "", "nothing_to_compare", "1 of 1 units"),
+        (
+            [row(f"u{n}", "visit", 0) for n in range(9)],
+            "&window_days=365",
+            "window_longer_than_history",
+            "2026-09-02",
+        ),
+        ([row(f"u{n}", "visit", 0) for n in range(9)], "&from=2026-10-01T00:00:00Z", "no_units", "Nobody"),
+        (
+            # Everybody did everything and converted, at the same time and for the same value.
+            [row(f"u{n}", name, at, value=5.0) for n in range(9) for name, at in (("visit", 0), ("purchase", 50))],
+            "",
+            "nothing_to_compare",
+            "9 of 9 units",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_is_a_status_and_a_sentence(
+    client: KeyedClient, add_events: AddEvents, *, rows: list[dict[str, Any]], query: str, status: str, said: str
+) -> None:
+    add_events(rows)
+    client.put("/v1/catalog/events/purchase", json={"kind": "macro"})
+    for view in ("", "&landmark_hours=24", "&by=cohort"):
+        answer = client.get(f"/v1/signals?goal=purchase{query}{view}")
+        assert (answer.status_code, answer.json["status"]) == (200, status)
+        assert said in answer.json["detail"]
+        assert finite(answer.json)
+        assert all(signal["recommendation"] == "watch" or signal["funnel_step"] for signal in answer.json["signals"])
+
+
+def test_an_event_that_everybody_did_tells_nobody_apart(
+    stores: Stores, project_id: int, add_events: AddEvents
+) -> None:
+    add_events(
+        [row(f"u{n}", "visit", 0) for n in range(60)]
+        + [row(f"u{n}", "wish", 1) for n in range(0, 60, 2)]
+        + [row(f"u{n}", "purchase", 50) for n in range(0, 60, 3)]
+    )
+    signals = {signal.event: signal for signal in rank(stores, project_id).signals}
+    assert (signals["visit"].role, signals["visit"].recommendation) == ("everybody", "watch")
+    assert signals["visit"].lift is None
+    assert "tells nobody apart" in signals["visit"].reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("landmark_hours=720", "landmark_hours"),
+        ("landmark_hours=0", "landmark_hours"),
+        ("by=weather", "by"),
+        ("window_days=400", "window_days"),
+        ("from=2026-10-02T00:00:00Z&to=2026-10-01T00:00:00Z", "from"),
+        ("from=yesterday", "from"),
+        ("format=pdf", "format"),
+    ],
+)
+def test_a_wrong_question_names_the_field(client: KeyedClient, add_events: AddEvents, query: str, field: str) -> None:
+    add_events([row("u", "purchase", 0)])
+    answer = client.get(f"/v1/signals?goal=purchase&{query}")
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["pointer"] == f"/query/{field}"
+
+
+def test_a_landmark_that_keeps_few_converters_brings_the_others_beside_it(
+    stores: Stores, project_id: int, add_events: AddEvents
+) -> None:
+    add_events(
+        [row(f"u{n}", "visit", 0) for n in range(80)]
+        + [row(f"u{n}", "wish", 0.5) for n in range(0, 80, 2)]
+        + [row(f"u{n}", "purchase", 4 if n % 4 else 100) for n in range(0, 80, 2)]
+    )
+    answer = rank(stores, project_id, landmark_hours=24)
+    assert [(one.landmark_hours, one.converters_after) for one in answer.landmarks][:3] == [
+        (1, 40),
+        (6, 20),
+        (24, 20),
+    ]
+    answer = rank(stores, project_id, landmark_hours=100)
+    assert answer.landmarks[-1].converters_after == 0
+    wish = next(signal for signal in answer.signals if signal.event == "wish")
+    assert [one.landmark_hours for one in wish.by_landmark] == [1, 6, 24, 72, 168]
+
+
+@pytest.mark.parametrize("by", ["cohort", "device"])
+def test_months_and_devices_are_ranked_apart(stores: Stores, project_id: int, add_events: AddEvents, by: str) -> None:
+    add_events(
+        [row(f"u{n}", "visit", 0 if n % 2 else 700, device="mobile" if n % 2 else "desktop") for n in range(80)]
+        + [row(f"u{n}", "wish", 1 if n % 2 else 701) for n in range(0, 80, 3)]
+        + [row(f"u{n}", "purchase", 50 if n % 2 else 750) for n in range(0, 80, 5)]
+    )
+    answer = rank(stores, project_id, by=by, window_days=10)
+    wishes = {signal.group: signal.units for signal in answer.signals if signal.event == "wish"}
+    names = {"cohort": ("2026-10", "2026-09"), "device": ("desktop", "mobile")}[by]
+    assert wishes == {names[0]: 14, names[1]: 13}
+
+
+def test_daily_totals_give_bounds_and_refuse_the_rest(client: KeyedClient) -> None:
+    day = {"date": "2026-10-01", "dimensions": {"source": "google"}}
+    other = {"date": "2026-10-01", "dimensions": {"source": "mail"}}
+    counts = [
+        {**day, "name": "visit", "visitors": 100}, {**day, "name": "wish", "visitors": 80},
+        {**day, "name": "purchase", "visitors": 40}, {**other, "name": "visit", "visitors": 100},
+        {**other, "name": "purchase", "visitors": 10},
+        {"date": "2026-10-01", "dimensions": {}, "name": "visit", "visitors": 200},
+        {"date": "2026-10-01", "dimensions": {}, "name": "purchase", "visitors": 50},
+    ]  # fmt: skip
+    assert client.post("/v1/counts", json={"system": "swetrix", "counts": counts}).status_code == 200
+    answer = client.get("/v1/signals?goal=purchase").json
+    assert (answer["status"], answer["signals"], answer["totals"]["dimensions"]) == ("totals_only", [], ["source"])
+    assert (answer["totals"]["visitor_days"], answer["totals"]["base_rate"]) == (200, 0.25)
+    [wish] = answer["totals"]["signals"]
+    assert wish["rate_with"] == [pytest.approx(20 / 80), pytest.approx(40 / 80)]
+    assert wish["lift"] == [pytest.approx((20 / 80) / (30 / 120)), pytest.approx((40 / 80) / (10 / 120))]
+    assert "who did both" in answer["totals"]["refused"]
