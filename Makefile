@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 WORKERS ?= auto
 NPM_CI := ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"]
 
-.PHONY: help demo test lint serve bench chaos soak openapi lock clean
+.PHONY: help demo test lint serve bench simulate chaos soak openapi lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -31,10 +31,11 @@ lint: $(VENV)/installed-test ## ruff, mypy, import-linter, vulture, deptry, alem
 serve: $(VENV)/installed ## start the service in ./optimizer-data
 	$(BIN)/optimizer serve
 
-bench: $(VENV)/installed-test ## time ingest, files and questions against named alternatives
-	$(BIN)/python -m benchmarks.ingest
-	$(BIN)/python -m benchmarks.files
-	$(BIN)/python -m benchmarks.queries
+bench: $(VENV)/installed-test ## time everything that should be fast against named alternatives
+	for one in ingest files queries assignment inference analysis signals; do $(BIN)/python -m benchmarks.$$one || exit; done
+
+simulate: $(VENV)/installed ## score 200 shops with planted truth and count how much of it is found
+	$(BIN)/optimizer simulate
 
 chaos: $(VENV)/installed-test ## kill the server 50 times under load and look for lost or doubled events
 	CHAOS_KILLS=50 $(BIN)/python -m pytest tests/faults/test_chaos.py --timeout 1800 -s
