@@ -49,7 +49,7 @@ def status_of(case: Case, found: Figures, a: int, b: int) -> Status | None:
     if case.weights.get(arms[a], 1.0) == 0 or case.weights.get(arms[b], 1.0) == 0:
         return Status("zero_weight", "An arm of weight 0 takes no part in the comparison.")
     if min(found.n[a], found.n[b]) == 0:
-        return Status("empty", "An arm has no visitors yet.")
+        return Status("empty", "An arm has no visitors yet, or none whose conversion window has passed.")
     return _unknown(case, found, a, b) or _constant(case, found, a, b) or _unready(case, found, a, b)
 
 
