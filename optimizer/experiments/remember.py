@@ -86,12 +86,25 @@ def remember(stores: Stores, experiment: Experiment, *, now: dt.datetime) -> str
     )
     try:
         with stores.control.session() as session:
+            _make_room(session, experiment)
             if not why:  # before it is in, so that it is not judged by itself
                 record_verdict(session, experiment, past, now=now)
             session.add(past)
     except IntegrityError:  # another process let it enter meanwhile
         return "entered"
     return "left_out" if why else "entered"
+
+
+def _make_room(session: Session, experiment: Experiment) -> None:
+    """Take out what was imported under the key before the experiment was drafted: what was measured here counts."""
+    imported = select(PastExperiment).where(
+        PastExperiment.project_id == experiment.project_id,
+        PastExperiment.key == experiment.key,
+        PastExperiment.source != OWN,
+    )
+    for row in session.exec(imported):
+        session.delete(row)
+    session.flush()
 
 
 def matured_at(experiment: Experiment, metrics: Mapping[str, Resolved]) -> dt.datetime:
@@ -101,7 +114,9 @@ def matured_at(experiment: Experiment, metrics: Mapping[str, Resolved]) -> dt.da
 
 
 def _ended(stores: Stores) -> list[Experiment]:
-    known = select(PastExperiment.key).where(PastExperiment.project_id == Experiment.project_id)
+    known = select(PastExperiment.key).where(
+        PastExperiment.project_id == Experiment.project_id, PastExperiment.source == OWN
+    )
     with stores.control.reading() as session:
         ended = select(Experiment).where(
             col(Experiment.stopped_at).is_not(None), col(Experiment.key).not_in(known.correlate(Experiment))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import numpy as np
 import pytest
 from sqlmodel import select
 
@@ -11,6 +12,7 @@ from optimizer.storage.stores import Stores
 from optimizer.storage.tables import ProxyVerdict
 from tests.conftest import Clock, KeyedClient
 from tests.experiments.ended import STOP, Expose, Remember, conduct, stop
+from tests.signals.past import experiments
 
 HISTORY = "/v1/experiments/history"
 
@@ -106,3 +108,18 @@ def test_an_archived_experiment_and_one_of_one_metric_enter_too(
     assert past["stopping"]["stopped_early"] is None
     with stores.control.reading() as session:
         assert session.exec(select(ProxyVerdict)).all() == []
+
+
+def test_what_was_measured_here_takes_the_place_of_what_was_imported_under_its_key(
+    shop: KeyedClient, clock: Clock, visitors: Expose, remember: Remember
+) -> None:
+    [imported] = experiments(np.random.default_rng(1), 1)
+    assert shop.post(HISTORY, json={"experiments": [{**imported, "key": "pdp"}]}).json["accepted"] == 1
+    conduct(shop)
+    visitors()
+    stop(shop)
+    clock.now = STOP + dt.timedelta(days=12)
+    assert remember()["entered"] == 1
+    [past] = shop.get(HISTORY).json["data"]
+    assert (past["source"], past["variants"][0]["n"]) == ("service", 200)
+    assert remember()["entered"] == 0
