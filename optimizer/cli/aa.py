@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from optimizer.cli._bulk import bulk_settings
 from optimizer.cli._lock import data_folder_lock
 from optimizer.cli._options import data_dir_option
 from optimizer.errors import InvalidInputError
+from optimizer.settings import load
 
 if TYPE_CHECKING:
     from optimizer.experiments.aa import ReplayAnswer
@@ -82,7 +82,7 @@ def command(
     given = {name: list(value) if isinstance(value, tuple) else value for name, value in design.items()}
     given["methods"] = given["methods"] or list(METHODS)
     request = ReplayRequest(start=first, days=days, bits=splits.bit_length(), **given)
-    settings = bulk_settings(data_dir)
+    settings = load({"data_dir": data_dir})
     console = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with (

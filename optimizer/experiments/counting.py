@@ -67,17 +67,28 @@ def counted(seen: ir.Table, groups: Sequence[Group]) -> dict[str, ir.Value]:
     return {name: base[number] for number, name in _named(groups).items()} | history
 
 
-def valued(units: ir.Table, groups: Sequence[Group]) -> dict[str, ir.Value]:
-    """Return every column of every group, made of the numbers of `counted`; caps are not applied."""
+def before_entry(groups: Sequence[Group]) -> set[str]:
+    """Return which of the numbers of `counted` are of the days before the exposure."""
+    return {KNOWN} | {name for number, name in _named(groups).items() if number.before}
+
+
+def valued(units: ir.Table, groups: Sequence[Group], prefix: str = "") -> dict[str, ir.Value]:
+    """Return every column of every group, made of the numbers of `counted`; caps are not applied.
+
+    Args:
+        units: The numbers.
+        groups: Metrics.
+        prefix: What the numbers' names begin with.
+    """
     named = _named(groups)
     columns: dict[str, ir.Value] = {}
     for group, column in columns_of(groups):
-        value = units[named[_Number.of(group, column)]]
+        value = units[prefix + named[_Number.of(group, column)]]
         limited = value.clip(upper=1) if column.kind == "proportion" else value
         columns[at(group, column.name)] = limited.cast("float64")
     for group in groups:
         if group.with_history:
-            columns[at(group, KNOWN)] = units[KNOWN].clip(upper=1).cast("float64")
+            columns[at(group, KNOWN)] = units[prefix + KNOWN].clip(upper=1).cast("float64")
     return columns
 
 

@@ -22,10 +22,22 @@ from optimizer.core.stats.effects import Floats
 from optimizer.core.stats.splits import second_arms
 from optimizer.experiments.cohort import UNIT_COLUMNS
 from optimizer.experiments.columns import KNOWN, Group
-from optimizer.experiments.counting import at, counted, literal, matching, pair, squares, told_apart, valued
+from optimizer.experiments.counting import (
+    at,
+    before_entry,
+    counted,
+    literal,
+    matching,
+    pair,
+    squares,
+    told_apart,
+    valued,
+)
 from optimizer.storage.events import EventStore
 
 ARMS = ("first", "second")
+BEFORE = "before "
+EVENTS_A_PART = 2_000_000
 DAY_SECONDS = 86_400
 DIGITS, BITS_A_DIGIT = "0123456789abcdef", 4
 
@@ -58,6 +70,11 @@ class Period:
     def end(self) -> dt.datetime:
         """When the last look is taken."""
         return self.start + dt.timedelta(days=self.days)
+
+    @property
+    def span(self) -> tuple[dt.datetime, dt.datetime]:
+        """First and last moment of the events that may count."""
+        return self.start - dt.timedelta(days=self.covariate_days), self.end
 
     @property
     def splits(self) -> int:
@@ -111,15 +128,27 @@ def replay(store: EventStore, project_id: int, period: Period, group: Group) -> 
     its number at later looks. A cap at a percentile is that of all units at the end.
     """
     group = replace(group, place=0)
-    seen = _seen(store, project_id, period, group)
-    group = _limited(group, seen)
+    people = _people(store, project_id, period, group)
+    events = matching(store, project_id, period.unit, [group], period.span)
+    group = _limited(group, _seen(period, group, people, events))
     sums = dict(_changes(group))
-    found = _by_look(seen, group).group_by("look", "bucket").agg(**sums).to_pyarrow()
-    numbers = np.column_stack([found[name].to_numpy() for name in sums]).astype(float)
     buckets = np.zeros((period.days, 2**period.bits, len(sums)))
-    np.add.at(buckets, (found["look"].to_numpy() - 1, found["bucket"].to_numpy()), numbers)
+    for part in _parts(group, people, events):
+        changes = _by_look(_seen(period, group, part, events), group)
+        found = changes.group_by("look", "bucket").agg(**sums).to_pyarrow()
+        numbers = np.column_stack([found[name].to_numpy() for name in sums]).astype(float)
+        np.add.at(buckets, (found["look"].to_numpy() - 1, found["bucket"].to_numpy()), numbers)
     grown = buckets.cumsum(0)
     return Replayed(_places(group, list(sums)), grown.sum(1), np.stack([second_arms(look) for look in grown]))
+
+
+def _parts(group: Group, people: ir.Table, events: ir.Table) -> Iterator[ir.Table]:
+    """Yield the people in as many parts as keep the rows of one query in the memory of a small engine."""
+    parts = 1
+    if group.window_hours is None:  # every look that changes a unit is a row
+        parts += int(events.count().to_pyarrow().as_py()) // EVENTS_A_PART
+    for part in range(parts):
+        yield people if parts == 1 else people.filter(people.bucket % parts == part)
 
 
 def _people(store: EventStore, project_id: int, period: Period, group: Group) -> ir.Table:
@@ -158,11 +187,8 @@ def _bucket(digest: ir.StringValue, bits: int) -> ir.IntegerValue:
     return bucket
 
 
-def _seen(store: EventStore, project_id: int, period: Period, group: Group) -> ir.Table:
+def _seen(period: Period, group: Group, people: ir.Table, events: ir.Table) -> ir.Table:
     """Return every event that counts with its unit and the look that knows it first, and one blank row a unit."""
-    people = _people(store, project_id, period, group)
-    span = (period.start - dt.timedelta(days=period.covariate_days), period.end)
-    events = matching(store, project_id, period.unit, [group], span)
     own = [people.unit == events.who, events["at"] >= people.known_from, events["at"] <= people.end0]
     seen = told_apart(people.inner_join(events, own), [group])
     if group.window_hours is None:
@@ -208,21 +234,26 @@ def _by_look(seen: ir.Table, group: Group) -> ir.Table:
     """Return each unit's columns as of every look that changed them, and as of the look before as `before …`."""
     numbers = counted(seen, [group])
     units = seen.group_by("unit", "bucket", "look").agg(**numbers)
-    if group.window_hours is None:
-        so_far = ibis.cumulative_window(group_by="unit", order_by="look")
-        units = units.mutate(**{name: units[name].sum().over(so_far) for name in numbers})
-    values = valued(units, [group])
-    for column in group.columns:
-        if column.cap:
-            values[at(group, column.name)] = values[at(group, column.name)].clip(upper=column.cap["value"])
-    units = units.select("unit", "bucket", "look", **values)
-    if group.window_hours is not None:
-        blank = {f"before {name}": ibis.literal(0.0) for name in values}
-        return units.mutate(new=ibis.literal(1), **blank)
-    order = ibis.window(group_by="unit", order_by="look")
-    new = (ibis.row_number().over(order) == 0).cast("int64")
-    earlier = {f"before {name}": units[name].lag(1).over(order).fill_null(0.0) for name in values}
-    return units.mutate(new=new, **earlier)
+    if group.window_hours is not None:  # a unit enters with everything it will ever have
+        values = _capped(group, valued(units, [group]))
+        blank = {f"{BEFORE}{name}": ibis.literal(0.0) for name in values}
+        return units.select("look", "bucket", new=ibis.literal(1), **values, **blank)
+    own = {"group_by": "unit", "order_by": "look"}
+    so_far, until_then = ibis.window(preceding=(None, 0), **own), ibis.window(preceding=(None, 1), **own)
+    early = before_entry([group])
+    later = [name for name in numbers if name not in early]
+    grown = {name: units[name].sum().over(so_far) for name in numbers}
+    grown |= {f"{BEFORE}{name}": units[name].sum().over(until_then).fill_null(0) for name in later}
+    units = units.select("look", "bucket", new=ibis.row_number().over(ibis.window(**own)) == 0, **grown)
+    units = units.mutate(**{f"{BEFORE}{name}": units.new.ifelse(0, units[name]) for name in numbers if name in early})
+    then = _capped(group, valued(units, [group], BEFORE))
+    values = _capped(group, valued(units, [group])) | {f"{BEFORE}{name}": value for name, value in then.items()}
+    return units.select("look", "bucket", new=units.new.cast("int64"), **values)
+
+
+def _capped(group: Group, values: dict[str, ir.Value]) -> dict[str, ir.Value]:
+    caps = {at(group, column.name): column.cap["value"] for column in group.columns if column.cap}
+    return {name: value.clip(upper=caps[name]) if name in caps else value for name, value in values.items()}
 
 
 def _changes(group: Group) -> Iterator[tuple[str, ir.Deferred]]:
@@ -230,13 +261,13 @@ def _changes(group: Group) -> Iterator[tuple[str, ir.Deferred]]:
     yield "new", ibis._.new.sum()
     for name in [column.name for column in group.columns] + ([KNOWN] if group.with_history else []):
         value = at(group, name)
-        yield name, (ibis._[value] - ibis._[f"before {value}"]).sum()
+        yield name, (ibis._[value] - ibis._[BEFORE + value]).sum()
     for name, of in group.converters.items():
         value = at(group, of)
-        yield name, ((ibis._[value] > 0).cast("int64") - (ibis._[f"before {value}"] > 0).cast("int64")).sum()
+        yield name, ((ibis._[value] > 0).cast("int64") - (ibis._[BEFORE + value] > 0).cast("int64")).sum()
     for one, other in (*squares(group), *group.pairs):
         a, b = at(group, one), at(group, other)
-        change = ibis._[a] * ibis._[b] - ibis._[f"before {a}"] * ibis._[f"before {b}"]
+        change = ibis._[a] * ibis._[b] - ibis._[BEFORE + a] * ibis._[BEFORE + b]
         yield pair(group, one, other), change.sum()
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from optimizer.experiments import replay as replaying
 from optimizer.experiments.columns import Column, Group, plan_groups
 from optimizer.experiments.replay import Period, replay
 from optimizer.storage.events import EVENT_SCHEMA, EventStore
@@ -129,6 +130,15 @@ def test_units_may_enter_with_one_kind_of_event(store: EventStore) -> None:
     nothing = replay(store, 1, replace(PERIOD, exposed_by="never", covariate_days=0), group)
     assert nothing.units(11) == 0
     assert not nothing.changed(5)
+
+
+def test_parts_that_fit_into_memory_add_up_to_the_whole(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    [group] = plan_groups({"bought": METRICS["bought"]}, 7, None)
+    whole = replay(store, 1, PERIOD, group)
+    monkeypatch.setattr(replaying, "EVENTS_A_PART", 100)
+    parts = replay(store, 1, PERIOD, group)
+    np.testing.assert_array_equal(parts.second, whole.second)
+    np.testing.assert_array_equal(parts.whole, whole.whole)
 
 
 def test_more_bits_draw_more_splits_of_the_same_units(store: EventStore) -> None:
