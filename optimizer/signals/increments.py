@@ -24,7 +24,7 @@ FOLDS = 4
 PENALTY = 1.0
 MINIMUM_CONVERTERS = 60
 MAXIMUM_TAKEN_UP = 12
-NEWTON_STEPS = 5
+NEWTON_STEPS, CLOSE_ENOUGH = 8, 1e-5
 RIDGE = 1.0
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -188,8 +188,11 @@ def _two_coefficients(offset: Array, event: Array, data: _Data, seen: NDArray[np
         determinant = a * (b + RIDGE) - b * b
         if determinant <= 0:
             break
-        shift += ((b + RIDGE) * slope_shift - b * slope_effect) / determinant
-        effect += (a * slope_effect - b * slope_shift) / determinant
+        step = ((b + RIDGE) * slope_shift - b * slope_effect) / determinant
+        further = (a * slope_effect - b * slope_shift) / determinant
+        shift, effect = shift + step, effect + further
+        if max(abs(step), abs(further)) < CLOSE_ENOUGH:
+            break
     return shift, effect
 
 

@@ -92,7 +92,10 @@ def fit_ridge(design: sparse.csr_array, units: Array, converted: Array, penalty:
     for _ in range(RIDGE_STEPS):
         chance = 1 / (1 + np.exp(-np.clip(design @ estimates, -STRONGEST, STRONGEST)))
         weights = units * chance * (1 - chance)
-        information = (flipped @ design.multiply(weights[:, None]).tocsr()).toarray() + np.diag(shrink)
+        weighted = sparse.csr_array(
+            (flipped.data * weights[flipped.indices], flipped.indices, flipped.indptr), shape=flipped.shape
+        )
+        information = (weighted @ design).toarray() + np.diag(shrink)
         step = np.linalg.solve(information, flipped @ (converted - units * chance) - shrink * estimates)
         estimates = estimates + np.clip(step, -LARGEST_STEP, LARGEST_STEP)
         if float(np.abs(step).max()) < RIDGE_TOLERANCE:
