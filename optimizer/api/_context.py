@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from optimizer.catalog.keys import OpenedKeys
 from optimizer.catalog.sites import Sites
-from optimizer.experiments.plan_shapes import PlannedTest
+from optimizer.experiments.planning.shapes import PlannedTest
 from optimizer.experiments.report import Report
 from optimizer.experiments.stickiness import Assigning
 from optimizer.ingest.service import Ingest

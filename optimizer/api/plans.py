@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from optimizer.api._auth import requires
 from optimizer.api._context import now, project_id, services
 from optimizer.api._forms import MEDIA_TYPES, STANDS_ALONE, chosen_form
-from optimizer.experiments.measured import measure, resolve_names
-from optimizer.experiments.past import past_of
-from optimizer.experiments.plan_shapes import PlannedTest, PlanRequest
-from optimizer.experiments.plan_subjects import asked_names
-from optimizer.experiments.planning import plan
+from optimizer.experiments.planning.measured import measure, resolve_names
+from optimizer.experiments.planning.past import past_of
+from optimizer.experiments.planning.service import plan
+from optimizer.experiments.planning.shapes import PlannedTest, PlanRequest
+from optimizer.experiments.planning.subjects import asked_names
 
 blueprint = APIBlueprint("plans", __name__, tag="Experiments")
 

@@ -77,7 +77,7 @@ def command(  # noqa: PLR0917 - click hands over the declared options
     """
     from optimizer.cli._shown_plan import show_plan  # noqa: PLC0415 - imported only when the command runs
     from optimizer.client import Client, Plan  # noqa: PLC0415 - same
-    from optimizer.experiments.plan_shapes import PlannedTest, PlanRequest  # noqa: PLC0415 - same
+    from optimizer.experiments.planning.shapes import PlannedTest, PlanRequest  # noqa: PLC0415 - same
     from optimizer.web import presenter  # noqa: PLC0415 - same
 
     picture = PICTURES.get(chart.suffix.lower()) if chart else None
@@ -100,10 +100,10 @@ def command(  # noqa: PLR0917 - click hands over the declared options
 
 
 def _planned(asked: Any, data_dir: Path | None, project: str) -> Any:  # noqa: ANN401 - types that load the statistics
-    from optimizer.experiments.measured import measure, resolve_names  # noqa: PLC0415 - as above
-    from optimizer.experiments.past import past_of  # noqa: PLC0415 - as above
-    from optimizer.experiments.plan_subjects import asked_names  # noqa: PLC0415 - as above
-    from optimizer.experiments.planning import plan  # noqa: PLC0415 - as above
+    from optimizer.experiments.planning.measured import measure, resolve_names  # noqa: PLC0415 - as above
+    from optimizer.experiments.planning.past import past_of  # noqa: PLC0415 - as above
+    from optimizer.experiments.planning.service import plan  # noqa: PLC0415 - as above
+    from optimizer.experiments.planning.subjects import asked_names  # noqa: PLC0415 - as above
     from optimizer.storage.tables.base import utc_now  # noqa: PLC0415 - as above
 
     if data_dir is None:

@@ -12,6 +12,7 @@ from optimizer.experiments.answers import PlanAnswer
 from optimizer.experiments.gather import Gathered
 from optimizer.storage.tables import Experiment
 
+WITHIN = "Within 20% of the plan, where the plan says anything."
 NOTABLE = 0.2  # by which share a plan may be missed before it is worth a word
 
 
@@ -75,7 +76,8 @@ def against_plan(
         days=days_run(experiment, as_of),
         baseline_planned=baseline_planned,
         baseline=baseline,
-        detail=" ".join(miss for miss in misses if miss) or "As planned, where the plan says anything.",
+        detail=" ".join(miss for miss in misses if miss)
+        or f"Within {NOTABLE:.0%} of the plan, where the plan says anything.",
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optimizer.experiments.plan_shapes import PlannedMetric
+from optimizer.experiments.planning.shapes import PlannedMetric
 
 
 def ranked(metrics: Sequence[PlannedMetric], variants: int) -> list[PlannedMetric]:

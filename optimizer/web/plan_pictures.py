@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optimizer import wording
-from optimizer.experiments.plan_shapes import PlannedMetric, PlannedTest
+from optimizer.experiments.planning.shapes import PlannedMetric, PlannedTest
 from optimizer.web.charts import Axis, Line, beside, diagram
 from optimizer.web.drawing import Spec
 

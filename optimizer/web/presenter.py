@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from optimizer.experiments.plan_shapes import PlannedTest
+from optimizer.experiments.planning.shapes import PlannedTest
 from optimizer.experiments.report import Report
 from optimizer.signals.answers import SignalsAnswer
 from optimizer.signals.likelihood import ModelCard

@@ -16,12 +16,12 @@ from optimizer.core.proxies.assessment import Assessment
 from optimizer.core.stats import sizes, stopping
 from optimizer.core.stats.group_sequential import crossing
 from optimizer.errors import InvalidInputError
-from optimizer.experiments import sizing
-from optimizer.experiments.measured import Definition, Measured
-from optimizer.experiments.past import Past
-from optimizer.experiments.plan_shapes import PlannedTest, PlanRequest
-from optimizer.experiments.planning import plan
-from optimizer.experiments.sizing import Level
+from optimizer.experiments.planning import sizing
+from optimizer.experiments.planning.measured import Definition, Measured
+from optimizer.experiments.planning.past import Past
+from optimizer.experiments.planning.service import plan
+from optimizer.experiments.planning.shapes import PlannedTest, PlanRequest
+from optimizer.experiments.planning.sizing import Level
 
 BASELINES = {"purchase": 0.02, "add_to_cart": 0.30}
 

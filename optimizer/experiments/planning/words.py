@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from optimizer.core.proxies.assessment import Assessment
 from optimizer.core.stats.exact import SMALL_CELL
-from optimizer.experiments.measured import WINDOW_DAYS
-from optimizer.experiments.plan_shapes import PlannedMetric, PlanRequest, Recommended
-from optimizer.experiments.plan_subjects import Subject
-from optimizer.experiments.sizing import expected_cell
+from optimizer.experiments.planning.measured import WINDOW_DAYS
+from optimizer.experiments.planning.shapes import PlannedMetric, PlanRequest, Recommended
+from optimizer.experiments.planning.sizing import expected_cell
+from optimizer.experiments.planning.subjects import Subject
 
 PATIENCE_DAYS = 28  # what teams wait for anyway
 LONGEST_DAYS = 365  # beyond it, the site that is tested is no longer the site that began

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from optimizer.core.naming import canonical_name
 from optimizer.errors import InvalidInputError, Problem
-from optimizer.experiments.measured import Measured
-from optimizer.experiments.plan_shapes import PlanRequest, Role
-from optimizer.experiments.sizing import Level
+from optimizer.experiments.planning.measured import Measured
+from optimizer.experiments.planning.shapes import PlanRequest, Role
+from optimizer.experiments.planning.sizing import Level
 
 LEAST_RATE = 1e-9
 LEAST_EFFECT = 1e-4

@@ -11,7 +11,7 @@ from optimizer.core.proxies.covariance import clip
 from optimizer.core.proxies.translation import proxy_effect_of, standard_error_for
 from optimizer.core.stats.sequential import critical_value, rho_squared
 from optimizer.core.stats.targets import mean_target
-from optimizer.experiments.sizing import Level, Plan
+from optimizer.experiments.planning.sizing import Level, Plan
 
 
 def visitors_for_goal_effect(

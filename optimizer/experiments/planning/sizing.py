@@ -24,7 +24,7 @@ from optimizer.core.stats.sizes import (
 )
 from optimizer.core.stats.stopping import Stopping, group_sequential_stopping, sequential_stopping
 from optimizer.core.stats.targets import Shares, Target, mean_target, non_inferiority_target, proportion_target
-from optimizer.experiments.plan_shapes import Method
+from optimizer.experiments.planning.shapes import Method
 
 SEED = 20_080_310  # simulated power must not change when the same plan is asked for again
 CURVE_POINTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0, 1.15, 1.35, 1.6, 2.0)  # of the planned size

@@ -14,9 +14,10 @@ from optimizer.core.stats.guardrails import guarded_power
 from optimizer.core.stats.power import whole_weeks
 from optimizer.core.stats.sizes import alpha_each
 from optimizer.core.stats.targets import Target, shares
-from optimizer.experiments.measured import NOTHING, Measured
-from optimizer.experiments.past import Past, nothing_past
-from optimizer.experiments.plan_shapes import (
+from optimizer.experiments.planning.measured import NOTHING, Measured
+from optimizer.experiments.planning.past import Past, nothing_past
+from optimizer.experiments.planning.proxy_sizes import visitors_for_goal_effect
+from optimizer.experiments.planning.shapes import (
     AcceptedLoss,
     CurvePoint,
     Detectable,
@@ -27,11 +28,7 @@ from optimizer.experiments.plan_shapes import (
     PowerPoint,
     ProxyNote,
 )
-from optimizer.experiments.plan_subjects import Subject, subjects_of
-from optimizer.experiments.plan_words import assumptions, proxy_warning, recommended, small_samples
-from optimizer.experiments.proxy_ranks import ranked
-from optimizer.experiments.proxy_sizes import visitors_for_goal_effect
-from optimizer.experiments.sizing import (
+from optimizer.experiments.planning.sizing import (
     CURVE_POINTS,
     Plan,
     detectable_effect,
@@ -41,6 +38,9 @@ from optimizer.experiments.sizing import (
     stopping,
     visitors_needed,
 )
+from optimizer.experiments.planning.subjects import Subject, subjects_of
+from optimizer.experiments.planning.words import assumptions, proxy_warning, recommended, small_samples
+from optimizer.experiments.proxy_ranks import ranked
 
 CURVE = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 WEEKS = (1, 2, 3, 4, 5, 6, 8, 10, 12)

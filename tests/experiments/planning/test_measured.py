@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimizer.experiments.measured import Measured, measure, resolve_names
 from optimizer.experiments.metrics import CapRequest, MetricRequest, put_metric
+from optimizer.experiments.planning.measured import Measured, measure, resolve_names
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import EventDefinition
 from tests.conftest import NOON

@@ -20,7 +20,7 @@ from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.figures import Measure, figures
 from optimizer.experiments.columns import FAMILIES
 from optimizer.experiments.metrics import Resolved, resolve_metric
-from optimizer.experiments.sizing import Level
+from optimizer.experiments.planning.sizing import Level
 from optimizer.storage.events import EventStore, naive_utc
 from optimizer.storage.tables import Metric
 
