@@ -35,6 +35,7 @@ WARNING = (
     "For finding faults, not effects: {count} values were looked at, each with fewer units than the plan asks for. "
     "An effect in one of them is a guess to test in a new experiment, whatever its p-value says."
 )
+NOBODY = " No exposed unit has a value of `{name}`: is it spelled as in the events?"
 AFTER = 10**11  # seconds: later than any event before the exposure is early
 
 
@@ -80,7 +81,8 @@ def split_result(
         SplitValue(value=value, units=shown[value], metrics=[metric_answer(one, shown[value]) for one in own])
         for value, own in examined.items()
     ]
-    answer = DimensionAnswer(name=dimension, warning=WARNING.format(count=len(shown)), values=answers)
+    warning = WARNING.format(count=len(shown)) + (NOBODY.format(name=dimension) if shown.keys() == {UNKNOWN} else "")
+    answer = DimensionAnswer(name=dimension, warning=warning, values=answers)
     return answer, _ratio_by_value(dimension, shown, weights_of(experiment))
 
 

@@ -283,6 +283,8 @@ def test_a_dimension_locates_a_broken_split_and_warns_of_reading_effects(
     assert [one["value"] for one in by_plan["values"]] == ["free"]
     unknown = read(shop, "?dimension=nothing")["dimension"]
     assert [one["value"] for one in unknown["values"]] == ["(unknown)"]
+    assert "No exposed unit has a value of `nothing`" in unknown["warning"]
+    assert "No exposed unit" not in by_plan["warning"]
     add_events([{"user_id": "u1", "name": "view_item", "device": "new", "timestamp": NOON - DAY / 24}])
     assert read(shop, "?dimension=device")["dimension"] == split  # as stored
 

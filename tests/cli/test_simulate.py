@@ -11,6 +11,7 @@ from optimizer.cli._recovery import Summary, score_shop, summarise
 from optimizer.cli.main import group
 from optimizer.sandbox.shop import ShopDesign
 
+pytestmark = pytest.mark.xdist_group("simulate")
 SHOPS = 20
 # Lifts in one shop of 400 000 visitors, seed 0: what the intervals of small ones ought to cover.
 REFERENCE = {"demo_video": 2.081, "store_finder": 2.061, "size_guide": 1.917, "review_read": 1.512}
