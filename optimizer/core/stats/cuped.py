@@ -60,6 +60,9 @@ def adjust(n: Floats, means: Floats, covariances: Floats) -> Adjusted:
     spread = np.diagonal(pooled)[1:]
     scale = np.maximum((n[:, None] * means[:, 1:] ** 2).sum(0) / max(n.sum(), 1.0), 1e-300)
     varies = spread > 1e-10 * np.maximum(scale, spread)  # beyond the rounding of sums of squares
+    there = n > 0
+    if (n[there] < 2).any():  # noqa: PLR2004 - a variance needs two
+        return _unadjusted(means, covariances, "too_few_units", "A covariate is used once every arm has two units.")
     if not varies.any():
         return _unadjusted(means, covariances, "constant_covariate", "The covariate is the same for every unit.")
     if freedom.sum() < UNITS_PER_COVARIATE * varies.sum():
@@ -73,6 +76,9 @@ def adjust(n: Floats, means: Floats, covariances: Floats) -> Adjusted:
     if ((own > 0) & (variance <= 1e-9 * own)).any():  # nothing is left to test by but rounding
         detail = "The covariate explains all of the metric: is it really known before exposure?"
         return _unadjusted(means, covariances, "explains_all", detail)
+    if (there & (variance <= 0)).any():
+        detail = "In one of the arms neither the metric nor the covariate varies."
+        return _unadjusted(means, covariances, "constant_covariate", detail)
     mean = means[:, 0] - (means[:, 1:] - centre) @ theta
     return Adjusted(theta, mean, np.maximum(variance, 0.0), own - explained)
 

@@ -113,3 +113,15 @@ def test_too_few_units_and_unknown_products_stay_unadjusted() -> None:
     found = figures(known, Measure("mean", "revenue", covariates=("before",)))
     assert found.status == "unknown_products"
     assert np.isfinite(found.mean).all()
+
+
+@pytest.mark.parametrize(
+    ("control", "status"), [([[0.0, 3.0]], "too_few_units"), ([[0.0, 3.0]] * 40, "constant_covariate")]
+)
+def test_an_arm_without_any_variance_leaves_the_others_unadjusted(control: list[list[float]], status: str) -> None:
+    rng = np.random.default_rng(2)
+    before = rng.poisson(2, 60).astype(float)
+    treated = np.column_stack([before + rng.poisson(1, 60), before])
+    row = CrossMoments.of_units(["value", "before"], {"a": np.array(control), "b": treated})
+    found = figures(row, Measure("mean", "value", covariates=("before",)))
+    assert (found.adjusted, found.status) == (False, status)
