@@ -45,9 +45,13 @@ pytest_plugins = [
 
 configure_logging("warning")  # structlog's own default renders tracebacks with all their values, slowly
 
-# Two shared cores: no deadline per example, and few enough examples that the whole run stays short.
+# Two shared cores: no deadline per example, few enough examples that the whole run stays short, and the same ones
+# every time, so that what fails fails again. `--hypothesis-profile search` draws others.
 hypothesis_settings.register_profile(
-    "project", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+    "project", deadline=None, max_examples=50, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.register_profile(
+    "search", deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.load_profile("project")
 
