@@ -38,6 +38,7 @@ pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.server",
     "tests.fixtures.finished",
+    "tests.fixtures.results",
     "tests.fixtures.sandbox",
     "tests.fixtures.feedback",
 ]

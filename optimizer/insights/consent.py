@@ -23,7 +23,7 @@ from optimizer.core.naming import canonical_name
 from optimizer.errors import InvalidInputError, NotFoundError
 from optimizer.insights.consent_sums import Observed, Period, names_without_consent, sums_by_stratum
 from optimizer.insights.consent_totals import VISIT, totals_by_stratum, whole_days
-from optimizer.signals.goal import default_goal
+from optimizer.signals.goal import asked_goal
 from optimizer.storage.stores import Stores
 
 ASSUMPTION = (
@@ -179,13 +179,8 @@ def model_consent(stores: Stores, project_id: int, request: ConsentRequest, *, n
 
 
 def _goal(stores: Stores, project_id: int, request: ConsentRequest) -> str:
-    if request.goal:
-        return canonical_name(request.goal)
     with stores.control.reading() as session:
-        found = default_goal(session, project_id)
-    if found is None:
-        raise InvalidInputError.at("/query/goal", "no_goal", "Say which goal, or catalog one macro conversion.")
-    return found
+        return asked_goal(session, project_id, request.goal, "/query/goal")
 
 
 def _period(request: ConsentRequest, now: dt.datetime) -> Period:

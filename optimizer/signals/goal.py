@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlmodel import Session, select
 
+from optimizer.core.naming import canonical_name
+from optimizer.errors import InvalidInputError
 from optimizer.storage.tables import EventDefinition, FeedbackPolicy
 
 
@@ -20,3 +22,21 @@ def default_goal(session: Session, project_id: int) -> str | None:
         select(EventDefinition.name).where(EventDefinition.project_id == project_id, EventDefinition.kind == "macro")
     ).all()
     return macros[0] if len(macros) == 1 else None
+
+
+def asked_goal(session: Session, project_id: int, named: str | None, at: str) -> str:
+    """Return the goal that was named or, when none was, the default one.
+
+    Args:
+        session: An open session.
+        project_id: Whose goal.
+        named: A name in any spelling, if any.
+        at: Where the name belongs, for the refusal.
+
+    Raises:
+        InvalidInputError: None is named and several or none could be meant.
+    """
+    found = canonical_name(named) if named else default_goal(session, project_id)
+    if not found:
+        raise InvalidInputError.at(at, "no_goal", "Say which goal, or catalog one macro conversion.")
+    return found

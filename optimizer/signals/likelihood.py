@@ -16,9 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from optimizer.core import likelihood as core
 from optimizer.core.likelihood import LinearModel
-from optimizer.core.naming import canonical_name
-from optimizer.errors import InvalidInputError, NotFoundError
-from optimizer.signals.goal import default_goal
+from optimizer.errors import NotFoundError
+from optimizer.signals.goal import asked_goal
 from optimizer.signals.models import Sample, fit_likelihood
 from optimizer.signals.recent import HISTORY, Recipe, choose_recipe, features, reached_goal
 from optimizer.storage.events import EventStore, as_utc
@@ -246,13 +245,8 @@ def _too_little(moments: list[_Moment], horizon_days: int) -> str | None:
 
 
 def _goal(stores: Stores, project_id: int, request: LikelihoodRequest) -> str:
-    if request.goal:
-        return canonical_name(request.goal)
     with stores.control.reading() as session:
-        found = default_goal(session, project_id)
-    if found is None:
-        raise InvalidInputError.at("/goal", "no_goal", "Say which goal, or catalog one macro conversion.")
-    return found
+        return asked_goal(session, project_id, request.goal, "/goal")
 
 
 def _begun(stores: Stores, project_id: int, goal: str) -> dt.datetime:

@@ -18,7 +18,7 @@ from sqlmodel import Session, col, select
 from optimizer.core.naming import canonical_name
 from optimizer.core.value import BAND, Cell, Check, Ladder, check, learn, reached
 from optimizer.errors import InvalidInputError, NotFoundError
-from optimizer.signals.goal import default_goal
+from optimizer.signals.goal import asked_goal
 from optimizer.signals.journeys import OTHER, Journeys, read_journeys
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import SignalRule
@@ -139,10 +139,8 @@ def ask_values(stores: Stores, project_id: int, request: ValuesRequest, *, now: 
         NotFoundError: Nobody ever sent the goal.
     """
     with stores.control.reading() as session:
-        goal = canonical_name(request.goal) if request.goal else default_goal(session, project_id)
+        goal = asked_goal(session, project_id, request.goal, "/query/goal")
         named = predicted_events(session, project_id) if request.events is None else request.events.split(",")
-    if not goal:
-        raise InvalidInputError.at("/query/goal", "no_goal", "Say which goal, or catalog one macro conversion.")
     names = sorted({canonical_name(name) for name in named} - {"", goal})
     if not names or len(names) > MAXIMUM_EVENTS:
         detail = f"Name one to {MAXIMUM_EVENTS} events besides the goal, joined by commas."

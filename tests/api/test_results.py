@@ -1,84 +1,15 @@
-"""Results of experiments beyond the plain comparison: covariates, ratios, methods, dimensions, daily totals."""
+"""Results of experiments beyond the plain comparison: covariates, ratios, methods and dimensions."""
 
 from __future__ import annotations
 
-import datetime as dt
 import random
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from tests.conftest import NOON, Clock, KeyedClient
-
-Add = Callable[[list[dict[str, Any]]], None]
-DAY = dt.timedelta(days=1)
-START = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
-BODY: dict[str, Any] = {
-    "key": "pdp", "variants": [{"key": "control"}, {"key": "treatment"}], "primary_metric": "purchase",
-}  # fmt: skip
-
-
-@pytest.fixture
-def shop(client: KeyedClient) -> KeyedClient:
-    for name, kind in (
-        ("add_to_cart", "process_milestone"),
-        ("purchase", "macro"),
-        ("view_item", "secondary_action"),
-    ):
-        client.put(f"/v1/catalog/events/{name}", json={"kind": kind})
-    for key, body in (
-        ("orders", {"type": "count", "event": "purchase", "window_hours": 24}),
-        ("revenue", {"type": "sum", "event": "purchase", "cap": {"percentile": 0.99}}),
-        ("order-value", {"type": "ratio", "event": "purchase", "numerator": "sum", "denominator": "purchase"}),
-    ):
-        assert client.put(f"/v1/metrics/{key}", json=body).status_code == 200
-    return client
-
-
-def run(client: KeyedClient, **changes: Any) -> None:
-    made = client.post("/v1/experiments", json={**BODY, **changes})
-    assert made.status_code == 201, made.json
-    assert client.post("/v1/experiments/pdp/start", json={"at": START.isoformat()}).status_code == 200
-
-
-def read(client: KeyedClient, query: str = "") -> dict[str, Any]:
-    answer = client.get(f"/v1/experiments/pdp/results{query}")
-    assert answer.status_code == 200, answer.json
-    body: dict[str, Any] = answer.json
-    return body
-
-
-def people(
-    add_events: Add, add_exposures: Add, count: int, *, days: int = 1, lift: float = 0.0, **row: Any
-) -> dict[str, list[dict[str, Any]]]:
-    """Expose people over some days; who bought before buys more. Returns each variant's people as drawn."""
-    drawn = random.Random(11)  # noqa: S311 - sample data
-    events, exposures = [], []
-    made: dict[str, list[dict[str, Any]]] = {"control": [], "treatment": []}
-    for number in range(count):
-        variant = ("control", "treatment")[number % 2]
-        first = START + dt.timedelta(seconds=drawn.randrange(days * 86_400 - 600))
-        before = drawn.randrange(4)
-        after = min(6, before + drawn.randrange(2) + (drawn.random() < lift if variant == "treatment" else 0))
-        values = [round(drawn.uniform(5, 50), 2) for _ in range(after)]
-        user = f"u{number}"
-        exposures.append({"experiment": "pdp", "variant": variant, "user_id": user, "timestamp": first})
-        times = [first - (place + 1) * DAY for place in range(before)]
-        events += [{"name": "purchase", "user_id": user, "timestamp": at, **row} for at in times]
-        for place, value in enumerate(values):
-            at = first + dt.timedelta(minutes=place + 1)
-            events.append({"name": "purchase", "user_id": user, "timestamp": at, "value": value, **row})
-        made[variant].append({"before": before, "after": after, "value": sum(values)})
-    add_exposures(exposures)
-    add_events(events)
-    return made
-
-
-def column(rows: list[dict[str, Any]], name: str) -> np.ndarray:
-    return np.array([row[name] for row in rows], float)
+from tests.fixtures.results import DAY, START, Add, column, people, read, run
 
 
 def test_covariates_adjust_the_figures_and_the_unadjusted_ones_stand_beside(
@@ -356,57 +287,3 @@ def test_more_logins_in_one_variant_are_noticed(shop: KeyedClient, add_exposures
     [check] = [check for check in read(shop)["checks"] if check["name"] == "merged_visitors"]
     assert check["passed"] is False
     assert "40 of 200, 100 of 200" in check["detail"]
-
-
-def test_daily_totals_give_what_events_give_and_refuse_the_rest_by_name(
-    shop: KeyedClient, add_events: Add, add_exposures: Add, clock: Clock
-) -> None:
-    metrics = {"secondary_metrics": ["paid", "bought", "orders", "order-value", "revenue"], "planned_visitors": 5000}
-    shop.put("/v1/metrics/paid", json={"type": "sum", "event": "purchase"})
-    shop.put("/v1/metrics/bought", json={"type": "count", "event": "purchase"})
-    run(shop, **metrics)
-    made = people(add_events, add_exposures, 1000, lift=0.4)
-    body = {**BODY, "key": "totals", **metrics, "covariate_days": 7}
-    assert shop.post("/v1/experiments", json=body).status_code == 201
-    shop.post("/v1/experiments/totals/start", json={"at": START.isoformat()})
-    counts = []
-    for variant, rows in made.items():
-        own = {"date": "2026-11-01", "experiment": "totals", "variant": variant}
-        after, value = column(rows, "after"), column(rows, "value")
-        counts += [
-            {**own, "name": "visit", "visitors": len(rows)},
-            {**own, "name": "purchase", "visitors": int((after > 0).sum()), "occurrences": int(after.sum()),
-             "value": value.sum(), "value_squares": (value**2).sum()},
-        ]  # fmt: skip
-    assert shop.post("/v1/counts", json={"system": "swetrix", "counts": counts}).status_code == 200
-    assert shop.post("/v1/counts", json={"system": "also", "counts": counts[:1]}).status_code == 200
-    clock.forward(days=1)
-    events, totals = read(shop), shop.get("/v1/experiments/totals/results").json
-    assert totals["units"] == events["units"]
-    assert totals["metrics"][0]["comparisons"] == events["metrics"][0]["comparisons"]
-    assert totals["metrics"][0]["variants"] == events["metrics"][0]["variants"]
-    assert totals["checks"][0] == events["checks"][0]
-    assert totals["decision"] == events["decision"]
-    by_key = {one["metric"]: one["comparisons"][0] for one in totals["metrics"]}
-    assert by_key["bought"]["status"] == "no_sum_of_squares"
-    assert by_key["paid"]["absolute"] == pytest.approx(events["metrics"][1]["comparisons"][0]["absolute"])
-    for key, word in (("orders", "window"), ("order-value", "ratio"), ("revenue", "cap")):
-        assert by_key[key]["status"] == "not_in_counts"
-        assert word in by_key[key]["detail"].lower()
-    assert any("counts as two visitors" in warning for warning in totals["warnings"])
-    assert any("covariate_days has no effect" in warning for warning in totals["warnings"])
-
-
-def test_more_conversions_than_visitors_are_no_result(shop: KeyedClient, clock: Clock) -> None:
-    run(shop)
-    own = {"date": "2026-11-01", "experiment": "pdp"}
-    counts = [
-        {**own, "variant": variant, "name": name, "visitors": visitors}
-        for variant in ("control", "treatment")
-        for name, visitors in (("visit", 10), ("purchase", 11))
-    ]
-    shop.post("/v1/counts", json={"system": "x", "counts": counts})
-    clock.forward(days=1)
-    [found] = read(shop)["metrics"][0]["comparisons"]
-    assert found["status"] == "not_in_counts"
-    assert "more visitors converted than came" in found["detail"]

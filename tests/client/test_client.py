@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -129,11 +128,11 @@ class Odd(BaseHTTPRequestHandler):
 
     script: ClassVar[list[tuple[int, dict[str, str], str]]] = []
     asked: ClassVar[list[str]] = []
-    delay_seconds: ClassVar[float] = 0.0
+    may_answer: ClassVar[threading.Event] = threading.Event()
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
-        time.sleep(self.delay_seconds)
+        self.may_answer.wait(10)
         done: tuple[int, dict[str, str], str] = (200, {}, json.dumps({"data": [], "next_cursor": None}))
         status, headers, body = self.script.pop(0) if self.script else done
         self.send_response(status)
@@ -152,6 +151,7 @@ def odd() -> Iterator[Callable[..., Client]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Odd)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     Odd.asked.clear()
+    Odd.may_answer.set()
 
     def give(*script: tuple[int, dict[str, str], str]) -> Client:
         Odd.script[:] = script
@@ -175,11 +175,11 @@ def test_a_busy_service_is_asked_again_when_it_says_so(odd: Callable[..., Client
 
 def test_what_was_too_slow_is_not_asked_again(odd: Callable[..., Client]) -> None:
     client = odd()
-    Odd.delay_seconds = 0.5
+    Odd.may_answer.clear()
     slow = Client(client._url, "key", timeout_seconds=0.1)
     with slow, pytest.raises(BusyError, match="did not answer within"):
         slow.experiments()
-    Odd.delay_seconds = 0.0
+    Odd.may_answer.set()
     assert len(Odd.asked) == 1
 
 
