@@ -33,9 +33,9 @@ INSERTS = {
     "recoveries": "INSERT INTO recoveries BY NAME SELECT * FROM incoming_rows",
     "counts": "INSERT INTO counts BY NAME SELECT * FROM incoming_rows",
 }
-# The log may grow to this size before it is written into the file, which holds up the commits that wait meanwhile: at
-# DuckDB's own 16 MB more than once a second under full load, at 64 MB so long that one in a hundred waits .4 s.
-CONFIG = {"checkpoint_threshold": "32MB"}
+# Merging small row groups when the log is folded in makes every fourth fold five times as long, for all commits that
+# wait; what it saves is little, and row groups in which nothing is left go anyway.
+CONFIG = {"max_vacuum_tasks": "0"}
 # What older files lack; each statement changes nothing where it was run before.
 UPGRADES = (
     "ALTER TABLE events ADD COLUMN IF NOT EXISTS bot BOOLEAN",
@@ -79,17 +79,13 @@ class DuckDBEventStore(EventStore):
         """Write rows in one transaction; DuckDB syncs its log before the commit returns."""
         with self._write_lock:
             self._reopen_if_broken()
-            cursor = self._writer
             try:
-                cursor.begin()
-                for name, rows in batches.items():
-                    _insert(cursor, name, rows)
-                cursor.commit()
+                _write(self._writer, batches)
             except duckdb.FatalException as error:
                 self._broken = True
                 raise UnknownOutcomeError(f"{_reason(error)} Send the batch again.") from None
             except BaseException as error:
-                _roll_back(cursor)
+                _roll_back(self._writer)
                 if not isinstance(error, duckdb.Error):
                     raise
                 raise BusyError(f"{_reason(error)} Nothing of this batch was stored. Send it again.") from None
@@ -165,14 +161,25 @@ def _connect(path: str, memory_mb: int) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def _write(cursor: duckdb.DuckDBPyConnection, batches: Mapping[str, pa.Table]) -> None:
+    # One statement is a transaction by itself; to begin and to commit would each wait for the interpreter's lock.
+    several = len(batches) > 1 or "counts" in batches
+    if several:
+        cursor.begin()
+    for name, rows in batches.items():
+        _insert(cursor, name, rows)
+    if several:
+        cursor.commit()
+
+
 def _insert(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
-    # DuckDB reads it by this name: half the cost of registering a view. A reader takes the interpreter's lock less
-    # often than a table, but can be read once.
+    # DuckDB reads it by this name: half the cost of registering a view. The bare stream is read without the
+    # interpreter's lock, for which a reader or a table waits again and again beside busy requests.
     typed = rows.cast(SCHEMAS[name])
     if name == "counts":
         incoming_rows: Any = typed
         cursor.execute(DELETE_REPLACED_COUNTS)
-    incoming_rows = typed.to_reader()
+    incoming_rows = typed.__arrow_c_stream__()
     cursor.execute(INSERTS[name])
     del incoming_rows
 
