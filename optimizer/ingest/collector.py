@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ from optimizer.ingest import match_data
 from optimizer.ingest.dedup import Deduplicator
 from optimizer.ingest.floor import Floor
 from optimizer.ingest.prepare import Prepared
-from optimizer.ingest.rows import Row
+from optimizer.ingest.rows import Rows
 from optimizer.storage.events import ID_COLUMN, SCHEMAS, WRITERS
 from optimizer.storage.stores import Stores
 
@@ -59,7 +59,7 @@ class _Submission:
 
     @property
     def rows(self) -> int:
-        return sum(len(_rows(self, name)) for name in ID_COLUMN) + len(self.counts)
+        return sum(len(getattr(self.prepared, name)) for name in ID_COLUMN) + len(self.counts)
 
 
 class Collector:
@@ -201,30 +201,26 @@ class Collector:
     def _commit(self, group: list[_Submission]) -> list[Receipt]:
         if self._uncertain:
             self._make_certain()
-        incoming = {
-            name: [row.identified for submission in group for row in _rows(submission, name)] for name in self._dedup
-        }
+        incoming = {name: Rows.joined(getattr(one.prepared, name) for one in group) for name in self._dedup}
+        incoming = {name: rows for name, rows in incoming.items() if rows}
         with self.floor.writer():
-            suspects = {name: dedup.suspects(incoming[name]) for name, dedup in self._dedup.items()}
-        stored = {name: dedup.stored(suspects[name]) for name, dedup in self._dedup.items()}
+            suspects = {name: self._dedup[name].suspects(rows.id_hashes) for name, rows in incoming.items()}
+        stored = {name: self._dedup[name].stored(found) for name, found in suspects.items()}
         with self.floor.writer():
-            verdicts = {name: dedup.judge(incoming[name], stored[name]) for name, dedup in self._dedup.items()}
-            fresh, receipts = _sorted_out(group, verdicts)
-            batches = {
-                name: self._numbered(name, [row.values for row in rows]) for name, rows in fresh.items() if rows
-            }
-        self._write_control(group, fresh["events"])
+            twins = {name: rows.twins(stored[name]) for name, rows in incoming.items()}
+            fresh = {name: rows.without(twins[name]) if twins[name] else rows for name, rows in incoming.items()}
+            batches = {name: self._numbered(name, rows.columns()) for name, rows in fresh.items() if rows}
+        self._write_control(group, fresh["events"].kept.values() if "events" in fresh else ())
         counts = _last_of_each_key([values for submission in group for values in submission.counts])
         if counts:
-            batches["counts"] = self._numbered("counts", counts)
+            batches["counts"] = self._numbered("counts", list(zip(*counts, strict=True)))
         if batches:
             self._append(batches)
         for name, rows in fresh.items():
-            self._dedup[name].remember([row.identified.id_hash for row in rows])
-        return receipts
+            self._dedup[name].remember(rows.id_hashes)
+        return _receipts(group, incoming, twins)
 
-    def _write_control(self, group: list[_Submission], events: list[Row]) -> None:
-        kept = [row.kept for row in events if row.kept is not None]
+    def _write_control(self, group: list[_Submission], kept: Collection[match_data.Kept]) -> None:
         named = [submission for submission in group if submission.prepared.new_names]
         if not kept and not named:
             return
@@ -234,15 +230,13 @@ class Collector:
                 seen = submission.prepared.new_names
                 record_seen(session, submission.project_id, seen, now=submission.received_at)
 
-    def _numbered(self, name: str, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
-        sequences = self._next_sequences(len(rows))
+    def _numbered(self, name: str, columns: Sequence[Sequence[Any]]) -> pa.Table:
+        sequences = self._next_sequences(len(columns[0]))
         self._sequence = sequences[-1]
-        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
-        columns.insert(1, sequences)
         schema = SCHEMAS[name]
-        return pa.table(
-            [pa.array(column, type=kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema
-        )
+        numbered = [columns[0], sequences, *columns[1:]]
+        arrays = [pa.array(column, type=kind) for column, kind in zip(numbered, schema.types, strict=True)]
+        return pa.table(arrays, schema=schema)
 
     def _next_sequences(self, wanted: int) -> range:
         if not self._stores.events.several_writers:
@@ -260,32 +254,26 @@ class Collector:
             submission.answer.set_exception(BusyError(detail, retry_after_seconds=2))
 
 
-def _rows(submission: _Submission, table: str) -> list[Row]:
-    found: list[Row] = getattr(submission.prepared, table)
-    return found
-
-
-def _sorted_out(
-    group: list[_Submission], verdicts: dict[str, list[int | None]]
-) -> tuple[dict[str, list[Row]], list[Receipt]]:
-    fresh: dict[str, list[Row]] = {name: [] for name in verdicts}
-    answers = {name: iter(found) for name, found in verdicts.items()}
+def _receipts(group: list[_Submission], incoming: dict[str, Rows], twins: dict[str, dict[int, int]]) -> list[Receipt]:
+    # A repeated link is no item of the batch: a unit's first link holds.
+    repeated = {name: found for name, found in twins.items() if found and name != "links"}
+    if not repeated:
+        return [Receipt((), ())] * len(group)
     receipts = []
+    before = dict.fromkeys(repeated, 0)
     for submission in group:
-        duplicates, differing = [], []
-        for name, kept in fresh.items():
-            for row in _rows(submission, name):
-                earlier = next(answers[name])
-                if earlier is None:
-                    kept.append(row)
-                elif name == "links":
-                    continue  # no item of the batch; a unit's first link holds
-                elif earlier == row.identified.content_hash:
-                    duplicates.append(row.index)
-                else:
-                    differing.append(row.index)
+        duplicates: list[int] = []
+        differing: list[int] = []
+        for name, found in repeated.items():
+            own = range(before[name], before[name] + len(getattr(submission.prepared, name)))
+            before[name] = own.stop
+            rows = incoming[name]
+            for row in own:
+                if row in found:
+                    same = found[row] == rows.content_hashes[row]
+                    (duplicates if same else differing).append(rows.indexes[row])
         receipts.append(Receipt(duplicates, differing))
-    return fresh, receipts
+    return receipts
 
 
 def _last_of_each_key(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

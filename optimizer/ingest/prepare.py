@@ -21,16 +21,7 @@ from optimizer.ingest.contacts import ContactHashes, hash_contacts
 from optimizer.ingest.event import LARGEST_VALUE, NOT_ENROLLED, Alias, Event, Exposure, Verdict
 from optimizer.ingest.identity import unit_of
 from optimizer.ingest.match_data import Contact, Kept, MatchData
-from optimizer.ingest.rows import (
-    Judged,
-    Row,
-    event_content,
-    event_values,
-    exposure_row,
-    identify,
-    link_row,
-    naive,
-)
+from optimizer.ingest.rows import Judged, Rows, event_content, exposure_content
 from optimizer.ingest.viewing import EXPERIMENT_VIEWED, exposure_of
 
 NO_TIME = dt.timedelta(0)
@@ -64,10 +55,10 @@ class Prepared:
         refused_names: Canonical name of rejected items, where it could be read, by index.
     """
 
-    events: list[Row] = field(default_factory=list)
-    exposures: list[Row] = field(default_factory=list)
-    links: list[Row] = field(default_factory=list)
-    recoveries: list[Row] = field(default_factory=list)
+    events: Rows = field(default_factory=Rows)
+    exposures: Rows = field(default_factory=Rows)
+    links: Rows = field(default_factory=Rows)
+    recoveries: Rows = field(default_factory=Rows)
     shown: list[Exposure] = field(default_factory=list)
     aliases: int = 0
     rejected: list[Verdict] = field(default_factory=list)
@@ -103,9 +94,10 @@ class Preparer:
         earlier: dict[int, list[str]] = {}
         for verdict in prepared.warnings:
             earlier.setdefault(verdict.index, []).append(verdict.code)
-        received_at = naive(self.received_at)
+        judged = Judged()
         for index, event in items:
-            self._add_event(index, event, prepared, earlier.get(index, []), received_at)
+            self._add_event(index, event, prepared, judged, earlier.get(index, ()))
+        prepared.events.add_events(self.catalog.project_id, judged, self.received_at)
 
     def add_exposures(self, items: Sequence[tuple[int, Exposure]], prepared: Prepared) -> None:
         """Prepare exposures; verdicts and rows are appended to `prepared`."""
@@ -126,12 +118,21 @@ class Preparer:
             prepared.rejected.append(Verdict(index, "missing_unit", detail))
             return
         identifier = exposure.exposure_id or str(uuid_utils.uuid7())
-        times = (naive(timestamp), naive(self.received_at))
-        row = exposure_row(index, self.catalog.project_id, exposure, identifier, unit, times=times)
-        prepared.exposures.append(row)
+        others = (
+            exposure.experiment,
+            exposure.variant,
+            unit,
+            exposure.user_id,
+            exposure.anonymous_id,
+            timestamp,
+            self.received_at,
+            exposure.session_id,
+        )
+        content = exposure_content(exposure)
+        prepared.exposures.add(index, self.catalog.project_id, identifier, content, others)
         prepared.shown.append(msgspec.structs.replace(exposure, timestamp=timestamp))
         if exposure.user_id and exposure.anonymous_id:
-            self._link(index, f"a:{exposure.anonymous_id}", unit, times, prepared)
+            self._link(index, f"a:{exposure.anonymous_id}", unit, timestamp, prepared)
 
     def add_aliases(self, items: Sequence[tuple[int, Alias]], prepared: Prepared) -> None:
         """Prepare aliases: the earlier id may have been an anonymous visitor's or a user's."""
@@ -139,48 +140,65 @@ class Preparer:
             timestamp = self._timestamp(index, alias.timestamp, prepared)
             if timestamp is None:
                 continue
-            times = (naive(timestamp), naive(self.received_at))
             prepared.aliases += 1
             for kind in ("a", "u"):
-                self._link(index, f"{kind}:{alias.previous_id}", f"u:{alias.user_id}", times, prepared)
+                self._link(index, f"{kind}:{alias.previous_id}", f"u:{alias.user_id}", timestamp, prepared)
 
     def _add_event(
-        self, index: int, event: Event, prepared: Prepared, codes: list[str], received_at: dt.datetime
+        self, index: int, event: Event, prepared: Prepared, judged: Judged, earlier: Sequence[str]
     ) -> None:
-        mark = len(prepared.warnings)
+        warnings = prepared.warnings
+        mark = len(warnings)
         known = self.catalog.names.get(event.name)
         name = known.name if known else canonical_name(event.name)
         if name == EXPERIMENT_VIEWED and self._shows(event):
             self._add_viewed(index, event, prepared)
             return
-        refusal = self._refusal(index, event, name, known)
-        timestamp = None if refusal else self._timestamp(index, event.timestamp, prepared)
-        if refusal:
-            prepared.rejected.append(refusal)
+        timestamp = self._accepted_at(index, event, name, known, prepared)
         if timestamp is None:
             prepared.refused_names[index] = name
             return
-        self._look_at_catalog(index, event, name, known, prepared)
+        if known is None or known.required_properties:
+            self._look_at_catalog(index, event, name, known, prepared)
         identifier = event.event_id or str(uuid_utils.uuid7())
-        identified = identify(self.catalog.project_id, identifier, event_content(event, name))
+        row = len(judged.ids)
+        judged.contents.append(event_content(event, name))
         event = attributed(event)
-        private = event.consent.analytics is False
-        unit = "" if private else self._unit(event)
-        kept = None
-        if not private and (event.consent.ad_user_data or event.consent.email):
-            kept = self._kept(index, event, identifier, unit, prepared)
-        bot = event.context.user_agent is not None and is_bot(event.context.user_agent)
-        if bot:
+        if event.consent.analytics is False:
+            unit = ""
+            judged.private.add(row)
+        else:
+            unit = self._unit(event)
+            if event.consent.ad_user_data or event.consent.email:
+                kept = self._kept(index, event, identifier, unit, prepared)
+                if kept is not None:
+                    judged.kept[row] = kept
+            if event.user_id and event.anonymous_id:
+                self._link(index, f"a:{event.anonymous_id}", unit, timestamp, prepared)
+        if event.context.user_agent is not None and is_bot(event.context.user_agent):
+            judged.bots.add(row)
             detail = "Judged by its user agent to be a bot: set aside, counted nowhere."
-            prepared.warnings.append(Verdict(index, "bot", detail))
-        if codes or len(prepared.warnings) > mark or event.name != name:
-            codes = [*codes, *(found.code for found in prepared.warnings[mark:])]
+            warnings.append(Verdict(index, "bot", detail))
+        if earlier or len(warnings) > mark or event.name != name:
+            codes = [*earlier, *(found.code for found in warnings[mark:])]
             codes += [MERGED_SPELLING] if event.name != name else []
-        moment = naive(timestamp)
-        judged = Judged(name, unit, moment, bot, ",".join(dict.fromkeys(codes)) or None)
-        prepared.events.append(Row(index, identified, event_values(event, identified, judged, received_at), kept))
-        if event.user_id and event.anonymous_id and not private:
-            self._link(index, f"a:{event.anonymous_id}", unit, (moment, received_at), prepared)
+            judged.codes[row] = ",".join(dict.fromkeys(codes))
+        judged.indexes.append(index)
+        judged.events.append(event)
+        judged.ids.append(identifier)
+        judged.names.append(name)
+        judged.units.append(unit)
+        judged.times.append(timestamp)
+
+    def _accepted_at(
+        self, index: int, event: Event, name: str, known: KnownName | None, prepared: Prepared
+    ) -> dt.datetime | None:
+        # The time to store it under; None where it is not stored, with a verdict that says why.
+        refusal = self._refusal(index, event, name, known)
+        if refusal is not None:
+            prepared.rejected.append(refusal)
+            return None
+        return self._timestamp(index, event.timestamp, prepared)
 
     @staticmethod
     def _shows(event: Event) -> bool:
@@ -197,11 +215,10 @@ class Preparer:
             return
         self._add_exposure(index, exposure, prepared)
 
-    def _link(
-        self, index: int, from_unit: str, to_unit: str, times: tuple[dt.datetime, ...], prepared: Prepared
-    ) -> None:
+    def _link(self, index: int, from_unit: str, to_unit: str, timestamp: dt.datetime, prepared: Prepared) -> None:
         if from_unit != to_unit and not self.is_linked(from_unit):
-            prepared.links.append(link_row(index, self.catalog.project_id, from_unit, to_unit, times=times))
+            others = (to_unit, timestamp, self.received_at)
+            prepared.links.add(index, self.catalog.project_id, from_unit, to_unit.encode(), others)
 
     def _refusal(self, index: int, event: Event, name: str, known: KnownName | None) -> Verdict | None:
         if not name:

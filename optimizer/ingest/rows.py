@@ -1,60 +1,161 @@
-"""Lays an event, an exposure or a link out as a row: column values in schema order, and what identifies it."""
+"""Rows on their way to the writer, column by column: what Arrow takes without another walk over every row.
+
+Events are laid out many at a time, because that is the hot path; exposures, links and what is taken back one by one.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from optimizer.core.naming import canonical_name
-from optimizer.ingest.dedup import Identified, hash_bytes, hash_id
-from optimizer.ingest.event import Event, Exposure
+from optimizer.ingest.dedup import hash_bytes, hash_id, hash_ids, hash_many
+from optimizer.ingest.event import ConsentSignals, Context, Event, Exposure
 from optimizer.ingest.match_data import Kept
-from optimizer.storage.events import naive_utc
 
-_ENCODER = msgspec.json.Encoder()
-_SORTED = msgspec.json.Encoder(order="sorted")
-
-
-class Row(Struct, frozen=True, gc=False):
-    """One row ready for the writer.
-
-    Attributes:
-        index: Its place in the request's batch.
-        identified: What the deduplicator compares.
-        values: Column values in schema order, without `sequence`.
-        kept: Match data and contact, if consent allows any.
-    """
-
-    index: int
-    identified: Identified
-    values: tuple[Any, ...]
-    kept: Kept | None = None
+_encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_NO_CONTEXT = Context()
+_NO_CONSENT = ConsentSignals()
 
 
-class Judged(Struct, frozen=True, gc=False):
-    """What preparation found about an event.
+@dataclass(slots=True)
+class Rows:
+    """Rows of one table that is deduplicated.
 
     Attributes:
-        name: Its canonical name.
-        unit: Whose it is; empty without analytics consent.
-        timestamp: When it happened, naive UTC.
-        bot: Whether it is set aside.
-        warnings: Codes joined by commas; None without any.
+        indexes: Each row's place in its request's batch.
+        project_ids: Whose it is.
+        ids: Its id within the project.
+        id_hashes: `hash_id` of both.
+        content_hashes: Of what was sent, server-set fields aside.
+        others: The table's further columns in schema order, each a list of values.
+        kept: Match data and contact by row, where consent allows any.
     """
 
-    name: str
-    unit: str
-    timestamp: dt.datetime
-    bot: bool
-    warnings: str | None
+    indexes: list[int] = field(default_factory=list)
+    project_ids: list[int] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    id_hashes: list[int] = field(default_factory=list)
+    content_hashes: list[int] = field(default_factory=list)
+    others: list[list[Any]] = field(default_factory=list)
+    kept: dict[int, Kept] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def add(self, index: int, project_id: int, identifier: str, content: bytes, others: Sequence[Any]) -> None:
+        """Add one row."""
+        self._extend(
+            ([index], [project_id], [identifier], [hash_id(project_id, identifier)], [hash_bytes(content)]),
+            [[value] for value in others],
+        )
+
+    def add_events(self, project_id: int, judged: Judged, received_at: dt.datetime) -> None:
+        """Add events."""
+        first = len(self.ids)
+        own = (
+            judged.indexes,
+            [project_id] * len(judged.ids),
+            judged.ids,
+            hash_ids(project_id, judged.ids),
+            hash_many(judged.contents),
+        )
+        self._extend(own, _event_columns(judged, received_at))
+        self.kept.update((first + row, kept) for row, kept in judged.kept.items())
+
+    def twins(self, stored: Mapping[tuple[int, str], int]) -> dict[int, int]:
+        """Find the rows that have an earlier twin.
+
+        Args:
+            stored: (project, id) of stored rows that share a hash with any of these, to their content hash.
+
+        Returns:
+            By row, the content hash under which its id was first seen; rows whose id is new are left out.
+        """
+        if not stored and len(set(self.id_hashes)) == len(self):
+            return {}
+        first: dict[tuple[int, str], int] = dict(stored)
+        found: dict[int, int] = {}
+        for row, key in enumerate(zip(self.project_ids, self.ids, strict=True)):
+            if key in first:
+                found[row] = first[key]
+            else:
+                first[key] = self.content_hashes[row]
+        return found
+
+    def columns(self) -> list[list[Any]]:
+        """Return the columns in schema order, without `sequence`."""
+        return [self.project_ids, self.ids, self.id_hashes, self.content_hashes, *self.others]
+
+    def without(self, rows: Container[int]) -> Rows:
+        """Return the other rows."""
+        stays = [row not in rows for row in range(len(self))]
+        new = Rows()
+        own = [list(compress(column, stays)) for column in self._own()]
+        new._extend(own, [list(compress(column, stays)) for column in self.others])
+        staying = compress(range(len(self)), stays)
+        new.kept = {place: self.kept[row] for place, row in enumerate(staying) if row in self.kept}
+        return new
+
+    @classmethod
+    def joined(cls, parts: Iterable[Rows]) -> Rows:
+        """Join rows of one table from several requests."""
+        filled = [part for part in parts if part.ids]
+        if len(filled) == 1:
+            return filled[0]
+        new = cls()
+        for part in filled:
+            new.kept.update((len(new) + row, kept) for row, kept in part.kept.items())
+            new._extend(part._own(), part.others)  # noqa: SLF001 - its own kind
+        return new
+
+    def _own(self) -> tuple[list[Any], ...]:
+        return (self.indexes, self.project_ids, self.ids, self.id_hashes, self.content_hashes)
+
+    def _extend(self, own: Iterable[list[Any]], others: Sequence[list[Any]]) -> None:
+        for column, more in zip(self._own(), own, strict=True):
+            column.extend(more)
+        if not self.others:
+            self.others = [[] for _ in others]
+        for column, more in zip(self.others, others, strict=True):
+            column.extend(more)
 
 
-def identify(project_id: int, identifier: str, content: bytes) -> Identified:
-    """Name a row and its content for the deduplicator."""
-    return Identified(project_id, identifier, hash_id(project_id, identifier), hash_bytes(content))
+@dataclass(slots=True)
+class Judged:
+    """Events that are going to be stored, and what preparation found about them; by row.
+
+    Attributes:
+        indexes: Places in the request's batch.
+        events: What was sent, attributed.
+        ids: Event ids.
+        contents: See `event_content`.
+        names: Canonical names.
+        units: Whose they are; empty without analytics consent.
+        times: When they happened, aware.
+        private: Rows without analytics consent.
+        bots: Rows that are set aside.
+        codes: Codes of warnings by row, joined by commas.
+        kept: Match data and contact by row.
+    """
+
+    indexes: list[int] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    units: list[str] = field(default_factory=list)
+    times: list[dt.datetime] = field(default_factory=list)
+    private: set[int] = field(default_factory=set)
+    bots: set[int] = field(default_factory=set)
+    codes: dict[int, str] = field(default_factory=dict)
+    kept: dict[int, Kept] = field(default_factory=dict)
 
 
 def event_content(event: Event, name: str) -> bytes:
@@ -65,91 +166,80 @@ def event_content(event: Event, name: str) -> bytes:
     context = event.context
     if context.ip is not None or context.user_agent is not None:
         context = msgspec.structs.replace(context, ip=None, user_agent=None)
-    sent = (
-        name,
-        event.timestamp,
-        event.user_id,
-        event.anonymous_id,
-        event.session_id,
-        event.properties,
-        event.value,
-        event.currency,
-        context,
-        event.consent,
-    )
-    return _SORTED.encode(sent)
-
-
-def event_values(event: Event, identified: Identified, judged: Judged, received_at: dt.datetime) -> tuple[Any, ...]:
-    """Lay an event out in the order of `EVENT_SCHEMA`, without `sequence`; `received_at` is naive UTC."""
-    context, consent = event.context, event.consent
-    private = consent.analytics is False
-    return (
-        identified.project_id,
-        identified.id,
-        identified.id_hash,
-        identified.content_hash,
-        judged.name,
-        judged.timestamp,
-        received_at,
-        judged.unit,
-        None if private else event.user_id,
-        None if private else event.anonymous_id,
-        None if private else event.session_id,
-        event.value,
-        event.currency,
-        canonical_name(context.source) or None if context.source else None,
-        canonical_name(context.medium) or None if context.medium else None,
-        canonical_name(context.campaign) or None if context.campaign else None,
-        context.device,
-        context.page,
-        context.country,
-        _ENCODER.encode(event.properties).decode() if event.properties else "{}",
-        consent.analytics,
-        consent.ad_user_data,
-        consent.ad_personalization,
-        consent.email,
-        judged.bot,
-        judged.warnings,
+    return _encode_sorted(
+        (
+            name,
+            event.timestamp,
+            event.user_id,
+            event.anonymous_id,
+            event.session_id,
+            event.properties,
+            event.value,
+            event.currency,
+            context,
+            event.consent,
+        )
     )
 
 
-def exposure_row(
-    index: int, project_id: int, exposure: Exposure, identifier: str, unit: str, *, times: tuple[dt.datetime, ...]
-) -> Row:
-    """Lay an exposure out; `times` are when it happened and when it arrived, naive UTC."""
-    content = _ENCODER.encode(msgspec.structs.replace(exposure, exposure_id=None))
-    identified = identify(project_id, identifier, content)
-    values = (
-        project_id,
-        identifier,
-        identified.id_hash,
-        identified.content_hash,
-        exposure.experiment,
-        exposure.variant,
-        unit,
-        exposure.user_id,
-        exposure.anonymous_id,
-        *times,
-        exposure.session_id,
-    )
-    return Row(index, identified, values)
+def exposure_content(exposure: Exposure) -> bytes:
+    """Write down what was sent, likewise."""
+    return _encode(msgspec.structs.replace(exposure, exposure_id=None))
 
 
-def link_row(index: int, project_id: int, from_unit: str, to_unit: str, *, times: tuple[dt.datetime, ...]) -> Row:
-    """Lay out that one unit is another; `times` are when it was said and when it arrived, naive UTC."""
-    identified = identify(project_id, from_unit, to_unit.encode())
-    values = (project_id, from_unit, identified.id_hash, identified.content_hash, to_unit, *times)
-    return Row(index, identified, values)
+def _event_columns(judged: Judged, received_at: dt.datetime) -> list[list[Any]]:
+    # In the order of EVENT_SCHEMA, from `name` on.
+    events, rows = judged.events, len(judged.events)
+    persons = [
+        [event.user_id for event in events],
+        [event.anonymous_id for event in events],
+        [event.session_id for event in events],
+    ]
+    for row in judged.private:
+        for column in persons:
+            column[row] = None
+    bots = [False] * rows
+    for row in judged.bots:
+        bots[row] = True
+    return [
+        judged.names,
+        judged.times,
+        [received_at] * rows,
+        judged.units,
+        *persons,
+        [event.value for event in events],
+        [event.currency for event in events],
+        *_context_columns([event.context for event in events]),
+        [_encode(event.properties) if event.properties else b"{}" for event in events],
+        *_consent_columns([event.consent for event in events]),
+        bots,
+        list(map(judged.codes.get, range(rows))) if judged.codes else [None] * rows,
+    ]
 
 
-def recovery_row(index: int, project_id: int, event_id: str, received_at: dt.datetime) -> Row:
-    """Lay out that an event that was set aside is taken back; `received_at` is naive UTC."""
-    identified = identify(project_id, event_id, b"")
-    values = (project_id, event_id, identified.id_hash, identified.content_hash, received_at)
-    return Row(index, identified, values)
+def _context_columns(contexts: list[Context]) -> list[list[Any]]:
+    if contexts.count(_NO_CONTEXT) == len(contexts):
+        return [[None] * len(contexts)] * 6
+    return [
+        [_canonical(context.source) for context in contexts],
+        [_canonical(context.medium) for context in contexts],
+        [_canonical(context.campaign) for context in contexts],
+        [context.device for context in contexts],
+        [context.page for context in contexts],
+        [context.country for context in contexts],
+    ]
 
 
-def naive(moment: dt.datetime) -> dt.datetime:
-    """Convert to the engines' naive UTC, without the detour where the time is in UTC already."""
-    return moment.replace(tzinfo=None) if moment.tzinfo is dt.UTC else naive_utc(moment)
+def _consent_columns(consents: list[ConsentSignals]) -> list[list[Any]]:
+    if consents.count(_NO_CONSENT) == len(consents):
+        return [[None] * len(consents)] * 4
+    return [
+        [consent.analytics for consent in consents],
+        [consent.ad_user_data for consent in consents],
+        [consent.ad_personalization for consent in consents],
+        [consent.email for consent in consents],
+    ]
+
+
+def _canonical(text: str | None) -> str | None:
+    return canonical_name(text) or None if text else None

@@ -17,7 +17,7 @@ from optimizer.ingest.event import Alias, BatchAnswer, Event, Exposure, Verdict
 from optimizer.ingest.identity import CookielessIdentity
 from optimizer.ingest.prepare import Prepared, Preparer
 from optimizer.ingest.quality import RejectionTally
-from optimizer.ingest.rows import naive, recovery_row
+from optimizer.ingest.rows import Rows
 from optimizer.storage.events import EventStore
 
 PIECE = 250  # items a thread works on before it looks whether the writer waits
@@ -102,7 +102,7 @@ class Ingest:
         if prepared.links:
             if len(self.linked) > REMEMBERED_LINKS:
                 self.linked.clear()
-            self.linked.update((project_id, row.identified.id) for row in prepared.links)
+            self.linked.update((project_id, unit) for unit in prepared.links.ids)
         return _answer(prepared, receipt)
 
     def check_events(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
@@ -167,7 +167,9 @@ class Ingest:
         """
         taken = 0
         for ids in ids_set_aside(events, project_id, wanted):
-            rows = [recovery_row(at, project_id, one, naive(origin.received_at)) for at, one in enumerate(ids)]
+            rows = Rows()
+            for place, event_id in enumerate(ids):
+                rows.add(place, project_id, event_id, b"", (origin.received_at,))
             receipt = self.collector.submit(project_id, Prepared(recoveries=rows), received_at=origin.received_at)
             taken += len(rows) - len(receipt.duplicates)
         return taken
