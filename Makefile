@@ -32,7 +32,7 @@ serve: $(VENV)/installed ## start the service in ./optimizer-data
 	$(BIN)/optimizer serve
 
 bench: $(VENV)/installed-test ## time everything that should be fast against named alternatives
-	for one in ingest files queries assignment inference analysis signals; do $(BIN)/python -m benchmarks.$$one || exit; done
+	for one in ingest stages files queries assignment inference analysis signals; do $(BIN)/python -m benchmarks.$$one || exit; done
 
 simulate: $(VENV)/installed ## score 200 shops with planted truth and count how much of it is found
 	$(BIN)/optimizer simulate
