@@ -7,6 +7,8 @@ other instead of failing half-way.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +22,9 @@ from sqlmodel import Session
 from optimizer.errors import ConfigurationError
 
 BUSY_TIMEOUT_SECONDS = 30
+BUSY_RETRY_SECONDS = 0.02
 STATEMENT_TIMEOUT_MILLISECONDS = 30_000
-SQLITE_PRAGMAS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON")
+SQLITE_PRAGMAS = ("PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON")
 
 
 class ControlStore:
@@ -92,6 +95,7 @@ def _sqlite_engine(url: str, database: str | None) -> Engine:
     def configure(connection: Any, record: Any) -> None:  # noqa: ANN401 - the driver's own objects
         del record
         connection.isolation_level = None  # SQLAlchemy's `begin` event below opens transactions, not the driver
+        _turn_on_wal(connection)
         for pragma in SQLITE_PRAGMAS:
             connection.execute(pragma)
 
@@ -101,3 +105,17 @@ def _sqlite_engine(url: str, database: str | None) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _turn_on_wal(connection: Any) -> None:  # noqa: ANN401 - the driver's own object
+    # Of several that open a new file together SQLite refuses all but one, without the wait it grants otherwise.
+    until = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(BUSY_RETRY_SECONDS)
+        else:
+            return

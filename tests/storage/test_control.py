@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -49,6 +50,20 @@ def test_two_processes_that_migrate_at_once_both_succeed(control_url: str) -> No
     command.check(alembic_config(stores[0]))
     for store in stores:
         store.close()
+
+
+def test_whoever_opens_a_new_file_at_the_same_moment_waits(tmp_path: Path) -> None:
+    def first_words(place: Path, all_there: threading.Barrier) -> None:
+        store = ControlStore(f"sqlite:///{place}")
+        all_there.wait(10)
+        with store.session() as session:
+            session.connection().exec_driver_sql("CREATE TABLE IF NOT EXISTS words (word TEXT)")
+        store.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(60):  # without waiting about one time in sixty is refused
+            place, all_there = tmp_path / f"{number}.sqlite", threading.Barrier(4)
+            list(pool.map(first_words, [place] * 4, [all_there] * 4))
 
 
 def test_a_failed_block_leaves_nothing_behind(control: ControlStore) -> None:
