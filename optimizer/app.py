@@ -34,6 +34,7 @@ from optimizer.errors import (
     OptimizerError,
     UnreadableInputError,
 )
+from optimizer.experiments.doubts import Doubts
 from optimizer.experiments.flags import Flags
 from optimizer.experiments.stickiness import Assigning, Stickiness
 from optimizer.ingest.catalog_views import CatalogViews
@@ -180,7 +181,7 @@ def _pipeline(settings: Settings, stores: Stores) -> tuple[Collector, Ingest, As
     cookieless = CookielessIdentity(stores.control, stores.cipher)
     assigning = Assigning(flags, Stickiness(stores.control, flags))
     views, tally = CatalogViews(stores.control), RejectionTally(stores.control)
-    ingest = Ingest(collector, views, cookieless, tally, assigning.stickiness.witness)
+    ingest = Ingest(collector, views, cookieless, tally, Doubts(flags).about, assigning.stickiness.witness)
     return collector, ingest, assigning
 
 

@@ -74,6 +74,7 @@ class Flag:
         winner: The variant that everybody gets.
         started_at: From when exposures count.
         stops_at: When the schedule ends it.
+        stopped_at: When it ended.
         strays: Whether some unit was shown another variant than its hash says.
     """
 
@@ -92,6 +93,7 @@ class Flag:
     winner: str | None
     started_at: dt.datetime | None
     stops_at: dt.datetime | None
+    stopped_at: dt.datetime | None
     strays: bool
 
     @property
@@ -191,5 +193,6 @@ def _flag(row: Experiment, holdouts: Sequence[Holdout]) -> Flag:
         winner=row.winning_variant,
         started_at=row.started_at,
         stops_at=row.scheduled_stop_at,
+        stopped_at=row.stopped_at,
         strays=row.strays,
     )

@@ -104,7 +104,7 @@ class Stickiness:
         for exposure in exposures:
             flag = flags.get(exposure.experiment)
             at = min(exposure.timestamp or received_at, received_at)
-            unit = _unit(flag, exposure) if flag is not None and _counts(flag, exposure.variant, at) else ""
+            unit = unit_shown(flag, exposure) if flag is not None and _counts(flag, exposure.variant, at) else ""
             if flag is None or not unit or (flag.id, unit) in self._known:
                 continue
             place = (flag.id, unit)
@@ -150,7 +150,8 @@ class Stickiness:
             self._known.popitem(last=False)
 
 
-def _unit(flag: Flag, exposure: Exposure) -> str:
+def unit_shown(flag: Flag, exposure: Exposure) -> str:
+    """Return the unit that an exposure is one of, by the experiment's kind; empty when its id is missing."""
     if flag.unit == "user":
         return unit_of(exposure.user_id, exposure.anonymous_id)
     if flag.unit == "anonymous":

@@ -73,6 +73,7 @@ class Ingest:
         views: Catalog rules by project.
         cookieless: Ids for visitors who have none.
         tally: Counts what was rejected.
+        doubts: Says of exposures (of a project, received at a time) why they will not count: code and sentence.
         witness: Told what units are shown, with the time of receipt, before it is committed.
         linked: Units known to be another one, so that the same link is not written with every event.
     """
@@ -81,6 +82,7 @@ class Ingest:
     views: CatalogViews
     cookieless: CookielessIdentity
     tally: RejectionTally
+    doubts: Callable[[int, Sequence[Exposure], dt.datetime], Sequence[tuple[str, str] | None]]
     witness: Callable[[int, Sequence[Exposure], dt.datetime], None]
     linked: set[tuple[int, str]] = field(default_factory=set)
 
@@ -132,6 +134,10 @@ class Ingest:
         with floor.request():
             preparer.add_exposures(decoded.exposures, prepared)
             preparer.add_aliases(decoded.aliases, prepared)
+        if prepared.shown:
+            doubts = self.doubts(project_id, prepared.shown, origin.received_at)
+            places = zip(prepared.exposures.indexes, doubts, strict=True)
+            prepared.warnings += [Verdict(index, *doubt) for index, doubt in places if doubt is not None]
         return prepared
 
     def take_events(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
