@@ -11,35 +11,11 @@ import pytest
 from optimizer.feedback.values import current_values
 from optimizer.storage.stores import Stores
 from tests.conftest import Clock, KeyedClient
-from tests.fixtures.feedback import SendEvents
+from tests.fixtures.feedback import SendEvents, put_rule
 
 HOUR = dt.timedelta(hours=1)
 Told = dict[str, list[tuple[str, str, Any]]]
 Tell = Callable[[], Told]
-
-
-@pytest.fixture
-def history(add_events: Any, clock: Clock, connected: KeyedClient) -> None:
-    """1 000 people of eight weeks: a quarter of those who wish adds to the cart, four fifths of those buy for 50."""
-    rows = []
-    for number in range(1_000):
-        begun = clock.now - dt.timedelta(days=95 - 7 * (number // 20 % 8))
-        did: list[tuple[str, float | None]] = [("wish", None)]
-        if number % 4 == 0:
-            did.append(("add_to_cart", None))
-            if number % 20 != 0:
-                did.append(("purchase", 50.0))
-        rows += [
-            {"name": name, "user_id": f"old{number}", "timestamp": begun + HOUR * place, "value": value}
-            for place, (name, value) in enumerate(did)
-        ]
-    add_events([{**row, "sequence": place - len(rows)} for place, row in enumerate(rows)])  # before all that is sent
-    connected.put("/v1/catalog/events/purchase", json={"kind": "macro"})
-
-
-def put_rule(client: KeyedClient, event: str, *destinations: str) -> None:
-    body = {"event": event, "destinations": list(destinations), "minimum_weekly_events": 0}
-    assert client.put(f"/v1/signal-rules/{event}", json=body).status_code == 200
 
 
 @pytest.fixture
