@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from optimizer.feedback.accounts import list_destinations
 from optimizer.signals.value_shapes import ValueTable
 from optimizer.storage.events import EventStore, as_utc
 from optimizer.storage.tables import DeliveryRecord, SignalRule
@@ -115,22 +116,24 @@ def read_telling(  # noqa: PLR0917 - both planes, and whose rows
         if one["name"] == values.goal:
             telling.goals[one["unit_id"]].append(as_utc(one["timestamp"]))
     unit_of = {one["event_id"]: one["unit_id"] for one in found}
-    for delivery in _told(session, project_id, predicted, sorted(unit_of)):
+    destinations = [row.id or 0 for row in list_destinations(session, project_id)]
+    for delivery in _told(session, destinations, predicted, sorted(unit_of)):
         told = (delivery.event_time, delivery.value or 0.0)
         telling.told[delivery.destination_id, unit_of[delivery.event_id]].append(told)
     return telling
 
 
-def _told(session: Session, project_id: int, rules: Sequence[str], event_ids: Sequence[str]) -> list[DeliveryRecord]:
+def _told(
+    session: Session, destinations: Sequence[int], rules: Sequence[str], event_ids: Sequence[str]
+) -> list[DeliveryRecord]:
+    # By destination and event, the outbox' own key. What else is wanted is not asked for: SQLite would take the index
+    # by status, and read every delivery ever sent.
     found: list[DeliveryRecord] = []
     for first in range(0, len(event_ids), ROWS_A_STATEMENT):
         found += session.exec(
             select(DeliveryRecord).where(
-                DeliveryRecord.project_id == project_id,
-                col(DeliveryRecord.rule_key).in_(rules),
+                col(DeliveryRecord.destination_id).in_(destinations),
                 col(DeliveryRecord.event_id).in_(event_ids[first : first + ROWS_A_STATEMENT]),
-                col(DeliveryRecord.status).in_(COUNTED),
-                col(DeliveryRecord.value) > 0,
             )
         ).all()
-    return found
+    return [one for one in found if one.rule_key in rules and one.status in COUNTED and (one.value or 0.0) > 0]

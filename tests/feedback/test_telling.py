@@ -7,11 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
+from optimizer.feedback.outbox import enqueue
 from optimizer.feedback.values import current_values
 from optimizer.storage.stores import Stores
+from optimizer.storage.tables.base import utc_now
 from tests.conftest import Clock, KeyedClient
 from tests.fixtures.feedback import SendEvents, put_rule
+from tests.fixtures.plans import Explain
 
 HOUR = dt.timedelta(hours=1)
 Told = dict[str, list[tuple[str, str, Any]]]
@@ -122,3 +126,29 @@ def test_without_a_goal_or_a_proof_no_value_is_told(
     [second] = send_events(name="wish", user_id="ann")
     assert told_values(tell())[second] is None
     assert connected.get("/v1/feedback/values").json["data"][0]["table"]["status"] == "too_few"
+
+
+@pytest.mark.usefixtures("history")
+def test_what_was_told_is_looked_up_by_destination_and_event_and_people_by_one_scan(
+    connected: KeyedClient, send_events: SendEvents, stores: Stores, project_id: int, explain: Explain
+) -> None:
+    put_rule(connected, "add_to_cart", "meta-main")
+    send_events(5)
+    values = current_values(stores, project_id, now=utc_now())
+    enqueue(stores, project_id, values, now=utc_now())
+    send_events(5)
+    asked: list[tuple[str, Any]] = []
+    event.listen(stores.control.engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    plans = explain(lambda: enqueue(stores, project_id, values, now=utc_now()))
+    near = [plan for plan in plans if {"event_id", "timestamp"} <= plan.columns]
+    assert [plan.scans["events"] for plan in plans] == [1] * len(plans)
+    assert not [plan.pairwise for plan in plans if plan.pairwise]
+    assert near
+    told = [(text, given) for text, given in asked if "FROM delivery" in text and "event_id IN" in text]
+    assert told
+    with stores.control.engine.connect() as connection:
+        for text, given in told:
+            steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given).fetchall()
+            assert [step[-1] for step in steps] == [
+                "SEARCH delivery USING INDEX sqlite_autoindex_delivery_2 (destination_id=? AND event_id=?)"
+            ]
