@@ -268,7 +268,7 @@ def test_every_route_that_takes_a_body_is_tried_with_a_valid_one(fuzzed: APIFlas
     known = set(routes(fuzzed))
     assert VALID.keys() <= known
     bodyless = {"/v1/deliveries/<delivery_id>/retry", "/v1/destinations/<key>/check", "/v1/feedback/sync",
-                "/v1/segments/<key>/refresh", "/v1/signal-rules/<key>/backfill"}  # fmt: skip
+                "/v1/segments/<key>/refresh", "/v1/signal-rules/<key>/backfill", "/v1/units/refresh"}  # fmt: skip
     writing = {(method, rule) for method, rule in known if method in {"POST", "PUT", "PATCH"}}
     assert writing - VALID.keys() == {("POST", rule) for rule in bodyless}
 
