@@ -16,9 +16,9 @@ from scipy import stats
 from optimizer.core.naming import canonical_name
 from optimizer.core.terms import Terms, told_of
 from optimizer.core.value import BAND, Cell, Check, Ladder, check, learn, reached
-from optimizer.errors import InvalidInputError, NotFoundError
+from optimizer.errors import InvalidInputError
 from optimizer.signals.asked import MAXIMUM_EVENTS, Asked, asked_by_rules, predicted_rules
-from optimizer.signals.goal import asked_goal
+from optimizer.signals.goal import asked_goal, needed_goal
 from optimizer.signals.journeys import Journeys, read_journeys
 from optimizer.signals.value_shapes import (
     NONE,
@@ -43,7 +43,7 @@ def ask_values(stores: Stores, project_id: int, request: ValuesRequest, *, now: 
 
     Raises:
         InvalidInputError: No goal or no event is named and none is known, or there are too many.
-        NotFoundError: Nobody ever sent the goal.
+        NotFoundError: The goal is neither in the catalog nor was ever sent.
     """
     with stores.control.reading() as session:
         goal = asked_goal(session, project_id, request.goal, "/query/goal")
@@ -53,9 +53,7 @@ def ask_values(stores: Stores, project_id: int, request: ValuesRequest, *, now: 
     if not names or len(names) > MAXIMUM_EVENTS:
         detail = f"Name one to {MAXIMUM_EVENTS} events besides the goal, joined by commas."
         raise InvalidInputError.at("/query/events", "wrong_number", detail)
-    sent = stores.events.events(project_id)
-    if not sent.filter(sent.name == goal).limit(1).count().to_pyarrow().as_py():
-        raise NotFoundError("Nobody ever sent this goal. GET /v1/catalog lists the names that were sent.")
+    needed_goal(stores, project_id, goal)
     asked = asked_by_rules(rule for rule in rules if rule.event in names).about(names)
     if request.window_days is not None:
         asked = Asked(asked.terms, request.window_days)

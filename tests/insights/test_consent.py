@@ -109,8 +109,13 @@ def test_the_visit_may_be_named_and_the_time_bounded(client: KeyedClient, add_ev
     add_events([{**row, "name": "scroll"} for row in rows if row["name"] == "page_view"])
     assert ask(client, "goal=purchase&anchor=scroll")["anchor"] == "scroll"
     later = (DAY + dt.timedelta(seconds=1)).isoformat().replace("+00:00", "Z")
-    answer = client.get(f"/v1/insights/consent?goal=purchase&from={later}")
-    assert answer.status_code == 404
+    assert ask(client, f"goal=purchase&from={later}")["status"] == "no_denials"  # nobody came in that time
+    add_events([
+        {**row, "timestamp": DAY + dt.timedelta(days=1)}
+        for row in visits(300, 0, source="paid") + visits(60, 0, source="paid", consent=False)
+    ])  # fmt: skip
+    found = ask(client, f"goal=purchase&from={later}")
+    assert (found["status"], found["observed"]["conversions"]) == ("too_few_conversions", 0)
 
 
 def test_an_empty_project_and_the_only_macro(client: KeyedClient, add_events: Add) -> None:

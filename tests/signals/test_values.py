@@ -229,6 +229,14 @@ def test_values_hold_on_the_later_weeks_of_simulated_shops(stores: Stores, proje
     assert np.mean(ratios) == pytest.approx(1, abs=0.1)
 
 
+def test_a_goal_that_nobody_reached_yet_is_a_status(client: KeyedClient, add_events: Add) -> None:
+    client.put("/v1/catalog/events/launch", json={"kind": "macro"})
+    assert client.get("/v1/signals/values?events=cart").json["status"] == "too_few"
+    add_events(shop(300, 8))
+    found = client.get("/v1/signals/values?events=cart&window_days=7").json
+    assert (found["goal"], found["status"], found["events"][0]["value"]) == ("launch", "no_values", None)
+
+
 @pytest.mark.parametrize(
     ("query", "status", "pointer"),
     [
