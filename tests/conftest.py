@@ -41,6 +41,7 @@ pytest_plugins = [
     "tests.fixtures.results",
     "tests.fixtures.sandbox",
     "tests.fixtures.feedback",
+    "tests.fixtures.plans",
 ]
 
 

@@ -22,7 +22,7 @@ from optimizer.settings import Settings
 from optimizer.signals.answers import SignalsAnswer
 from optimizer.signals.likelihood import ModelCard
 from optimizer.signals.proxy_shapes import EffectsAnswer
-from optimizer.signals.values import ValueTable
+from optimizer.signals.value_shapes import ValueTable
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import JobRun, Project
 

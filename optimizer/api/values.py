@@ -11,7 +11,8 @@ from pydantic import Field
 from optimizer.api._auth import requires
 from optimizer.api._context import now, project_id, services
 from optimizer.api._forms import MEDIA_TYPES, STANDS_ALONE, chosen_form
-from optimizer.signals.values import ValuesRequest, ValueTable, ask_values
+from optimizer.signals.value_shapes import ValuesRequest, ValueTable
+from optimizer.signals.values import ask_values
 
 blueprint = APIBlueprint("values", __name__, tag="Insights and signals")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optimizer.cli._calibrations import Calibrations, ShopCalibration, calibration_of, put_together
 from optimizer.cli._shops import PROJECT, stored_shop
 from optimizer.core.signals.advice import EQUIVALENT
 from optimizer.sandbox.shop import Shop, ShopDesign, simulate_shop
@@ -17,7 +18,6 @@ from optimizer.signals.answers import Signal, SignalsAnswer, SignalsRequest
 from optimizer.signals.service import rank_events
 
 WINDOW_DAYS = 30
-LEAST_SLOPE, MOST_SLOPE = 0.9, 1.1
 NO_EFFECT: tuple[Kind, ...] = ("noise", "artefact")
 
 
@@ -54,13 +54,11 @@ class Scored:
 
     Attributes:
         found: One per planted event that was seen.
-        slope: Of held-out values on predicted ones.
-        ratio: Held-out sum ÷ predicted sum.
+        calibration: Of values in held-out weeks; None where history is too short.
     """
 
     found: tuple[Found, ...]
-    slope: float | None
-    ratio: float | None
+    calibration: ShopCalibration | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +94,7 @@ class Summary:
         false_share: Mean over shops of promoted events without effect ÷ promoted events: the false discovery rate.
         coverage: Share of intervals of events without effect that hold 1.
         coverages: Per event with a reference lift, the share of intervals that hold it.
-        slope: Mean calibration slope over shops.
-        slopes_inside: Share of shops with a slope from 0.9 to 1.1.
-        ratio: Mean of held-out ÷ predicted value.
+        calibrations: Of values in held-out weeks; None without any.
         lifts: Per event that could be compared.
     """
 
@@ -110,9 +106,7 @@ class Summary:
     false_share: float
     coverage: float
     coverages: dict[str, float]
-    slope: float
-    slopes_inside: float
-    ratio: float
+    calibrations: Calibrations | None
     lifts: dict[str, Lifts]
 
 
@@ -132,8 +126,7 @@ def score_shop(design: ShopDesign, seed: int) -> Scored:
     shop = simulate_shop(design, seed)
     answer = rank_shop(shop, design)
     found = tuple(_found(shop, signal) for signal in answer.signals)
-    calibration = answer.calibration
-    return Scored(found, calibration.slope if calibration else None, calibration.ratio if calibration else None)
+    return Scored(found, calibration_of(answer))
 
 
 def summarise(shops: Sequence[Scored], reference: Mapping[str, float]) -> Summary:
@@ -145,7 +138,6 @@ def summarise(shops: Sequence[Scored], reference: Mapping[str, float]) -> Summar
     """
     every = [found for shop in shops for found in shop.found]
     kinds = sorted({found.kind for found in every})
-    slopes = [shop.slope for shop in shops if shop.slope is not None]
     return Summary(
         promoted={kind: _share(_promotions(shops, kind, naive=False)) for kind in kinds},
         promoted_naively={kind: _share(_promotions(shops, kind, naive=True)) for kind in kinds},
@@ -155,9 +147,7 @@ def summarise(shops: Sequence[Scored], reference: Mapping[str, float]) -> Summar
         false_share=_mean([_false_share(shop) for shop in shops]),
         coverage=_share(found.covers_one for found in every if found.covers_one is not None),
         coverages={event: _share(_covers(every, event, lift)) for event, lift in reference.items()},
-        slope=_mean(slopes),
-        slopes_inside=_share(LEAST_SLOPE <= slope <= MOST_SLOPE for slope in slopes),
-        ratio=_mean([shop.ratio for shop in shops if shop.ratio is not None]),
+        calibrations=put_together([shop.calibration for shop in shops if shop.calibration is not None]),
         lifts=_lifts(every),
     )
 

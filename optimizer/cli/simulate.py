@@ -13,6 +13,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from optimizer.cli._calibrations import Calibrations
+    from optimizer.cli._large_shops import Reference
     from optimizer.cli._recovery import Summary
     from optimizer.web.charts import Tone
 
@@ -34,16 +36,30 @@ KINDS = {
 @click.option("--seed", default=1, show_default=True, help="Of the first shop; each further one has the next.")
 @click.option(
     "--reference",
+    default=10,
+    show_default=True,
+    type=click.IntRange(0, 1_000),
+    help="How many large shops measure the lifts that intervals ought to cover; 0 leaves that out.",
+)
+@click.option(
+    "--reference-visitors",
     default=400_000,
     show_default=True,
-    type=click.IntRange(0, 10**6),
-    help="Visitors of the one large shop whose lifts the intervals ought to cover; 0 leaves it out.",
+    type=click.IntRange(100, 10**6),
+    help="In each of those.",
 )
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the lifts into this SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(
-    *, shops: int, visitors: int, seed: int, reference: int, picture: Path | None, as_json: bool
-) -> None:  # fmt: skip
+    *,
+    shops: int,
+    visitors: int,
+    seed: int,
+    reference: int,
+    reference_visitors: int,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
     r"""Simulate shops with planted truth and count how much of it the ranking finds.
 
     Each shop has causes, correlates, three names of one intent, lifts that turn around by source or device, events
@@ -55,29 +71,26 @@ def command(
       optimizer simulate --shops 20 --reference 0
       optimizer simulate --shops 50 --visitors 30000 --seed 1000 --json
     """
-    from optimizer.cli._recovery import rank_shop, score_shop, summarise  # noqa: PLC0415 - only when the command runs
-    from optimizer.sandbox.shop import ShopDesign, simulate_shop  # noqa: PLC0415 - same
+    from optimizer.cli._large_shops import large_lifts  # noqa: PLC0415 - only when the command runs
+    from optimizer.cli._recovery import score_shop, summarise  # noqa: PLC0415 - same
+    from optimizer.sandbox.shop import ShopDesign  # noqa: PLC0415 - same
 
     design = ShopDesign(visitors=visitors)
-    lifts: dict[str, float] = {}
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("simulating", total=shops + bool(reference))
-        if reference:
-            large = dataclasses.replace(design, visitors=reference)
-            signals = rank_shop(simulate_shop(large, seed - 1), large).signals
-            lifts = {signal.event: signal.lift for signal in signals if signal.lift and signal.role == "predictor"}
-            bar.advance(task)
+        task = bar.add_task("simulating", total=shops + reference)
+        lifts = large_lifts(design, reference_visitors, reference, lambda: bar.advance(task))
         scores = []
         for number in range(shops):
             scores.append(score_shop(design, seed + number))
             bar.advance(task)
-    summary = summarise(scores, lifts)
+    summary = summarise(scores, {event: found.lift for event, found in lifts.items()})
     if picture:
         picture.write_bytes(_drawn(summary, f"{shops} shops of {visitors:,} visitors"))
     if as_json:
-        click.echo(json.dumps({**dataclasses.asdict(summary), "reference": lifts}, indent=2))
+        measured = {event: dataclasses.asdict(found) for event, found in lifts.items()}
+        click.echo(json.dumps({**dataclasses.asdict(summary), "reference": measured}, indent=2))
         return
-    _show(summary, lifts, f"{shops} shops of {visitors:,} visitors, seeds {seed} to {seed + shops - 1}")
+    _show(summary, lifts, f"{shops} shops of {visitors:,} visitors, seeds {seed} to {seed + shops - 1}", shops)
 
 
 def _drawn(summary: Summary, shops: str) -> bytes:
@@ -101,7 +114,7 @@ def _drawn(summary: Summary, shops: str) -> bytes:
     return render(spec, "svg")
 
 
-def _show(summary: Summary, lifts: dict[str, float], title: str) -> None:
+def _show(summary: Summary, lifts: dict[str, Reference], title: str, shops: int) -> None:
     console = Console(highlight=False)
     table = Table("planted", "what it does", "wanted", "promoted", "naively", title=title)
     for kind, (words, wanted) in KINDS.items():
@@ -122,9 +135,29 @@ def _show(summary: Summary, lifts: dict[str, float], title: str) -> None:
     )
     console.print(f"False discoveries among promoted: {summary.false_share:.2%} (q ≤ 5%).")
     console.print(f"95% intervals of events that do nothing hold 1: {summary.coverage:.1%}.")
+    if lifts:
+        from optimizer.cli._large_shops import coverage_band  # noqa: PLC0415 - as above
+
+        low, high = coverage_band(shops)
+        console.print(
+            f"Those of events that do something hold the lift of large shops (99% band {low:.1%} to {high:.1%}):"
+        )
     for event, share in summary.coverages.items():
-        console.print(f"  {event}: hold the lift {lifts[event]:.2f} of the large shop: {share:.1%}")
-    console.print(
-        f"Values on held-out weeks: mean slope {summary.slope:.3f}, between .9 and 1.1 in "
-        f"{summary.slopes_inside:.1%} of shops; observed ÷ predicted {summary.ratio:.3f}."
-    )
+        error = lifts[event].standard_error
+        told = "" if error is None else f" (standard error {error:.1%})"
+        console.print(f"  {event}: {lifts[event].lift:.3f}{told} is held by {share:.1%}")
+    for line in _calibrated(summary.calibrations):
+        console.print(line)
+
+
+def _calibrated(found: Calibrations | None) -> list[str]:
+    if found is None:
+        return ["Values on held-out weeks: no shop's history is long enough."]
+    pooled = "" if found.pooled_interval is None else " ({:.3f} to {:.3f})".format(*found.pooled_interval)
+    spread = "" if found.deviation is None else f" with a standard deviation of {found.deviation:.3f}"
+    return [
+        f"Values on held-out weeks of {found.shops} shops: pooled slope {found.pooled:.3f}{pooled}.",
+        f"  Slopes of single shops: mean {found.mean:.3f}{spread}, their own standard error {found.own_error:.3f};",
+        f"  between .9 and 1.1 in {found.inside:.1%}, surely not (own interval) in {found.surely_outside:.1%}.",
+        f"  Observed ÷ predicted: {found.ratio:.3f}.",
+    ]

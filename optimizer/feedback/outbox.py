@@ -15,9 +15,11 @@ import uuid_utils
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
+from optimizer.core.terms import Terms
 from optimizer.feedback.accounts import list_destinations
 from optimizer.feedback.rules import list_rules
 from optimizer.feedback.telling import Telling, Values, read_telling
+from optimizer.signals.asked import terms_of
 from optimizer.storage.events import EventStore, as_utc, naive_utc
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import DeliveryRecord, FeedbackCursor, SignalRule
@@ -177,8 +179,15 @@ def _value(
     if mode == "fixed":
         return float(rule.value["amount"]), currency
     if mode == "property" and row["value"] is not None:
-        return float(row["value"]), row["currency"] or currency
+        return _own_value(terms_of(rule.value), row, currency)
     if mode == "predicted":
         value = telling.value(destination, row)
         return value, None if value is None else currency
     return None, None
+
+
+def _own_value(terms: Terms, row: Mapping[str, Any], currency: str) -> tuple[float | None, str | None]:
+    own = row["currency"] or currency
+    if terms.maximum is not None and own != currency:
+        return None, None  # a cap in one currency says nothing of a value in another
+    return round(terms.told(float(row["value"])), 4), own

@@ -18,8 +18,18 @@ from sqlmodel import Session, col, select
 from optimizer.core.naming import canonical_name
 from optimizer.errors import NotFoundError
 from optimizer.feedback.outbox import last_sequence, weekly_counts
-from optimizer.feedback.rules import Key, check_destinations, list_rules
+from optimizer.feedback.rules import (
+    CAP,
+    Key,
+    Margin,
+    Maximum,
+    WindowDays,
+    check_destinations,
+    check_terms,
+    list_rules,
+)
 from optimizer.signals.answers import Signal, SignalsAnswer, SignalsRequest
+from optimizer.signals.asked import WINDOW_DAYS
 from optimizer.signals.service import rank_signals
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import FeedbackPolicy, PolicyChoice, SignalRule
@@ -48,6 +58,9 @@ class PolicyRequest(BaseModel):
     )
     minimum_weekly_events: int = Field(50, ge=0, le=10**9, description="Volume gate, in events of the last 7 days.")
     value: Literal["predicted", "property", "none"] = Field("predicted", description="What an occurrence is worth.")
+    margin: Margin = 1.0
+    maximum: Maximum | None = Field(None, description=CAP)
+    window_days: WindowDays = WINDOW_DAYS
     schedule: Annotated[str, AfterValidator(_cron)] = Field(
         "*/15 * * * *", max_length=100, description="When runs happen: five-field cron expression, UTC."
     )
@@ -92,9 +105,10 @@ def put_policy(session: Session, project_id: int, request: PolicyRequest, *, now
     """Create or replace the policy.
 
     Raises:
-        InvalidInputError: A destination is unknown.
+        InvalidInputError: A destination is unknown, or the value has no margin, cap or window.
     """
     check_destinations(session, project_id, request.destinations)
+    check_terms("", request.value, request.margin, request.maximum, request.window_days)
     row = session.get(FeedbackPolicy, project_id) or FeedbackPolicy(project_id=project_id, goal="")
     for name, value in request.model_dump().items():
         setattr(row, name, value)
@@ -138,7 +152,9 @@ def maintain_rules(stores: Stores, project_id: int, *, now: dt.datetime) -> list
     if policy is None or not policy.enabled:
         return []
     try:
-        ranking = rank_signals(stores, project_id, SignalsRequest(goal=policy.goal), now=now)
+        ranking = rank_signals(
+            stores, project_id, SignalsRequest(goal=policy.goal, window_days=policy.window_days), now=now
+        )
     except NotFoundError:
         return []
     names = {signal.event for signal in ranking.signals} | managed.keys()
@@ -247,9 +263,14 @@ def _apply(  # noqa: PLR0917 - the parts of one transaction
         elif row is not None and choice.action == "dropped":
             row.enabled = False
         if row is not None:
-            row.destinations, row.value = policy.destinations, {"mode": policy.value}
+            row.destinations, row.value = policy.destinations, _value(policy)
             row.minimum_weekly_events, row.updated_at = policy.minimum_weekly_events, now
             session.add(row)
+
+
+def _value(policy: FeedbackPolicy) -> dict[str, Any]:
+    terms = {name: getattr(policy, name) for name in ("margin", "maximum", "window_days")}
+    return {"mode": policy.value, **terms}
 
 
 def _record(session: Session, project_id: int, choices: Sequence[Choice], now: dt.datetime) -> None:

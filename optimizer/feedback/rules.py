@@ -13,9 +13,34 @@ from optimizer.core.naming import canonical_name
 from optimizer.errors import InvalidInputError, NotFoundError
 from optimizer.feedback.accounts import list_destinations
 from optimizer.feedback.states import cancel
+from optimizer.signals.asked import WINDOW_DAYS, terms_of
 from optimizer.storage.tables import DeliveryRecord, SignalRule
 
 Key = Annotated[str, Field(min_length=1, max_length=100)]
+Mode = Literal["predicted", "property", "fixed", "none"]
+Margin = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of a `predicted` value or of a `property` that is told: what of it is earned.",
+    ),
+]
+Maximum = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
+CAP = (
+    "The most that one occurrence is told at, after the margin, in the project's currency; a `property` in another "
+    "currency is then sent without a value."
+)
+WindowDays = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=90,
+        description="For `predicted`: what people bring this long after the first event counts. Of the rules of one "
+        "destination the longest holds for all.",
+    ),
+]
 
 
 class RuleValue(BaseModel):
@@ -23,10 +48,13 @@ class RuleValue(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    mode: Literal["predicted", "property", "fixed", "none"] = Field(
+    mode: Mode = Field(
         "predicted", description="predicted from past units, the event's own value, a fixed amount, or no value."
     )
     amount: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(None, description="For `fixed`.")
+    margin: Margin = 1.0
+    maximum: Maximum | None = Field(None, description=CAP)
+    window_days: WindowDays = WINDOW_DAYS
 
 
 class RuleRequest(BaseModel):
@@ -68,13 +96,14 @@ def put_rule(
         now: When.
 
     Raises:
-        InvalidInputError: A destination is unknown, or a fixed value has no amount.
+        InvalidInputError: A destination is unknown, a fixed value has no amount, or another has margin or cap.
     """
     check_destinations(session, project_id, request.destinations)
     if (request.value.mode == "fixed") != (request.value.amount is not None):
         raise InvalidInputError.at(
             "/value/amount", "amount", "`amount` goes with the mode `fixed`, and only with it."
         )
+    check_terms("/value", request.value.mode, request.value.margin, request.value.maximum, request.value.window_days)
     event = canonical_name(request.event)
     if not event:
         raise InvalidInputError.at("/event", "empty_name", "The event's name must contain a letter or a digit.")
@@ -104,6 +133,31 @@ def check_destinations(session: Session, project_id: int, keys: Sequence[str]) -
             shown = ", ".join(sorted(known)) or "none yet: PUT /v1/destinations/{key} makes one"
             detail = f"This project has no such destination. Known are: {shown}."
             raise InvalidInputError.at(f"/destinations/{place}", "unknown_destination", detail)
+
+
+def check_terms(at: str, mode: Mode, margin: float, maximum: float | None, window_days: int) -> None:
+    """Refuse terms that a mode does not have, so that nobody believes they hold.
+
+    Args:
+        at: Where the fields are.
+        mode: What the value is made of.
+        margin: 1 where there is none.
+        maximum: None where there is none.
+        window_days: 30 where there is none.
+
+    Raises:
+        InvalidInputError: Names the field and the modes that have it.
+    """
+    scaled = mode in {"predicted", "property"}
+    refused = (
+        ("margin", margin != 1 and not scaled, "predicted` and `property"),
+        ("maximum", maximum is not None and not scaled, "predicted` and `property"),
+        ("window_days", window_days != WINDOW_DAYS and mode != "predicted", "predicted"),
+    )
+    for name, wrong, modes in refused:
+        if wrong:
+            detail = f"`{name}` goes with the mode `{modes}`; here it is `{mode}`."
+            raise InvalidInputError.at(f"{at}/{name}", name, detail)
 
 
 def delete_rule(session: Session, project_id: int, key: str, *, now: dt.datetime) -> None:
@@ -146,6 +200,16 @@ def answer(row: SignalRule) -> RuleAnswer:
     fields = {name: getattr(row, name) for name in RuleAnswer.model_fields if name != "value"}
     value = {name: row.value[name] for name in RuleValue.model_fields if name in row.value}
     return RuleAnswer(**fields, value=RuleValue(**value))
+
+
+def told_in_words(rule: SignalRule) -> str:
+    """Say what a rule's values are made of, for a person who looks at one."""
+    mode, terms = rule.value.get("mode", "none"), terms_of(rule.value)
+    base = {"predicted": "predicted", "property": "the event's own value", "fixed": "fixed", "none": "no value"}[mode]
+    share = f" × margin {terms.margin:g}" if terms.margin != 1 else ""
+    cap = "" if terms.maximum is None else f", at most {terms.maximum:g}"
+    increment = ", less what was told of the person before" if mode == "predicted" else ""
+    return f"{base}{share}{cap}{increment}"
 
 
 def _find(session: Session, project_id: int, key: str) -> SignalRule | None:

@@ -15,6 +15,7 @@ from optimizer.feedback.accounts import connect, list_destinations
 from optimizer.feedback.contract import Skip
 from optimizer.feedback.dispatcher import Totals, dispatch, prepare
 from optimizer.feedback.outbox import enqueue
+from optimizer.feedback.rules import list_rules, told_in_words
 from optimizer.feedback.telling import Values
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import DeliveryRecord, DestinationRecord
@@ -41,6 +42,9 @@ class WouldSend(BaseModel):
 
     event_id: str
     event_name: str
+    value: float | None = Field(description="What the platform is told it is worth; null tells nothing.")
+    currency: str | None
+    value_of: str = Field(description="What the value is made of; empty when the rule is gone.")
     request: dict[str, Any]
 
 
@@ -114,6 +118,7 @@ def _preview(stores: Stores, project_id: int, row: DestinationRecord, *, now: dt
             .order_by(col(DeliveryRecord.next_attempt_at), col(DeliveryRecord.id))
             .limit(destination.limits.batch)
         ).all()
+        words = {rule.key: told_in_words(rule) for rule in list_rules(session, project_id)}
     rendered = list(zip(due, prepare(stores, project_id, destination, due, now=now), strict=True))
     sending = [(delivery, item) for delivery, item in rendered if not isinstance(item, Skip)]
     skipping = [(delivery, item) for delivery, item in rendered if isinstance(item, Skip)]
@@ -123,7 +128,14 @@ def _preview(stores: Stores, project_id: int, row: DestinationRecord, *, now: dt
         would_send=len(sending),
         would_skip=dict(Counter(skip.reason for _, skip in skipping)),
         examples=[
-            WouldSend(event_id=delivery.event_id, event_name=delivery.event_name, request=item)
+            WouldSend(
+                event_id=delivery.event_id,
+                event_name=delivery.event_name,
+                value=delivery.value,
+                currency=delivery.currency,
+                value_of=words.get(delivery.rule_key, ""),
+                request=item,
+            )
             for delivery, item in sending[:SHOWN]
         ],
         skipped_examples=[

@@ -2,7 +2,8 @@
 
 The first event of a person carries what people who got no further brought; a later, more telling one carries the
 difference; repeats, and what comes after the purchase itself, carry 0. Leaving the value out instead would make a
-platform put its own default in.
+platform put its own default in. Margin and cap apply before the difference is taken, so what is told of a person adds
+up to a share of what people who went as far brought, and never to more than the cap of their best event.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from optimizer.signals.values import WINDOW_DAYS, ValueTable
+from optimizer.feedback.accounts import list_destinations
+from optimizer.signals.value_shapes import ValueTable
 from optimizer.storage.events import EventStore, as_utc
 from optimizer.storage.tables import DeliveryRecord, SignalRule
 
-WINDOW = dt.timedelta(days=WINDOW_DAYS)
 ROWS_A_STATEMENT = 500
 COUNTED = ("pending", "sent", "unknown")  # what the platform has heard, will hear, or may have heard
 
@@ -67,13 +68,13 @@ class Telling:
         """
         key, id_ = destination
         table = self.values.tables.get(key)
-        worth = table.value(row["name"], row["source"]) if table else None
-        if worth is None:
+        worth = table.told(row["name"], row["source"]) if table else None
+        if table is None or worth is None:
             return None
-        at, unit = as_utc(row["timestamp"]), row["unit_id"]
-        if any(dt.timedelta(0) <= at - goal <= WINDOW for goal in self.goals[unit]):
+        at, unit, window = as_utc(row["timestamp"]), row["unit_id"], dt.timedelta(days=table.window_days)
+        if any(dt.timedelta(0) <= at - goal <= window for goal in self.goals[unit]):
             return 0.0
-        known = sum(value for time, value in self.told[id_, unit] if abs(at - time) <= WINDOW)
+        known = sum(value for time, value in self.told[id_, unit] if abs(at - time) <= window)
         return round(max(0.0, worth - known), 4)
 
     def note(self, destination_id: int, row: Mapping[str, Any], value: float | None) -> None:
@@ -101,35 +102,38 @@ def read_telling(  # noqa: PLR0917 - both planes, and whose rows
     if not predicted or not units or values.goal is None:
         return telling
     times = [row["timestamp"] for row in rows]
+    window = dt.timedelta(days=max((table.window_days for table in values.tables.values()), default=0))
     names = {rule.event for rule in rules if rule.key in predicted} | {values.goal}
     events = store.events(project_id)
     near = events.filter(
         events.unit_id.isin(units),
         events.name.isin(sorted(names)),
-        events.timestamp >= min(times) - WINDOW,
-        events.timestamp <= max(times) + WINDOW,
+        events.timestamp >= min(times) - window,
+        events.timestamp <= max(times) + window,
     )
     found = near.select("event_id", "unit_id", "name", "timestamp").to_pyarrow().to_pylist()
     for one in found:
         if one["name"] == values.goal:
             telling.goals[one["unit_id"]].append(as_utc(one["timestamp"]))
     unit_of = {one["event_id"]: one["unit_id"] for one in found}
-    for delivery in _told(session, project_id, predicted, sorted(unit_of)):
+    destinations = [row.id or 0 for row in list_destinations(session, project_id)]
+    for delivery in _told(session, destinations, predicted, sorted(unit_of)):
         told = (delivery.event_time, delivery.value or 0.0)
         telling.told[delivery.destination_id, unit_of[delivery.event_id]].append(told)
     return telling
 
 
-def _told(session: Session, project_id: int, rules: Sequence[str], event_ids: Sequence[str]) -> list[DeliveryRecord]:
+def _told(
+    session: Session, destinations: Sequence[int], rules: Sequence[str], event_ids: Sequence[str]
+) -> list[DeliveryRecord]:
+    # By destination and event, the outbox' own key. What else is wanted is not asked for: SQLite would take the index
+    # by status, and read every delivery ever sent.
     found: list[DeliveryRecord] = []
     for first in range(0, len(event_ids), ROWS_A_STATEMENT):
         found += session.exec(
             select(DeliveryRecord).where(
-                DeliveryRecord.project_id == project_id,
-                col(DeliveryRecord.rule_key).in_(rules),
+                col(DeliveryRecord.destination_id).in_(destinations),
                 col(DeliveryRecord.event_id).in_(event_ids[first : first + ROWS_A_STATEMENT]),
-                col(DeliveryRecord.status).in_(COUNTED),
-                col(DeliveryRecord.value) > 0,
             )
         ).all()
-    return found
+    return [one for one in found if one.rule_key in rules and one.status in COUNTED and (one.value or 0.0) > 0]

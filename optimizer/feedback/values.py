@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 
 from pydantic import BaseModel, Field
-from sqlmodel import Session
 
-from optimizer.feedback.rules import list_rules
 from optimizer.feedback.telling import Values
+from optimizer.signals.asked import Asked, asked_by_rules, predicted_rules
 from optimizer.signals.goal import default_goal
 from optimizer.signals.reports import list_reports, store_report
-from optimizer.signals.values import MAXIMUM_EVENTS, WINDOW_DAYS, ValueTable, value_table
+from optimizer.signals.value_shapes import ValueTable
+from optimizer.signals.values import value_table
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Project
 
@@ -37,25 +37,26 @@ class ValuesInUse(BaseModel):
 def current_values(stores: Stores, project_id: int, *, now: dt.datetime) -> Values:
     """Return the values for the goal of the policy or, without one, the only macro conversion of the catalog.
 
-    A table is learned anew when it is a week old, or when other events are told of together. Without a goal, or while
-    no table may be used, `predicted` rules send no value.
+    A table is learned anew when it is a week old, or when other events are told of together, or on other terms.
+    Without a goal, or while no table may be used, `predicted` rules send no value.
     """
     with stores.control.reading() as session:
         currency = session.get_one(Project, project_id).currency
         goal = default_goal(session, project_id)
-        told = _told_of(session, project_id)
+        rules = predicted_rules(session, project_id)
     if goal is None:
         return Values({}, None, currency)
-    learned: dict[tuple[str, ...], ValueTable] = {}
-    for destination in sorted(told):
-        events = tuple(sorted(told[destination] - {goal})[:MAXIMUM_EVENTS])
-        if events and events not in learned:
-            learned[events] = _table(stores, project_id, goal, events, now=now)
-    tables = {
-        destination: learned[tuple(sorted(events - {goal})[:MAXIMUM_EVENTS])]
-        for destination, events in told.items()
-        if events - {goal}
-    }
+    tables: dict[str, ValueTable] = {}
+    learned: list[tuple[Asked, ValueTable]] = []
+    for destination in sorted({key for rule in rules for key in rule.destinations}):
+        asked = asked_by_rules(rule for rule in rules if destination in rule.destinations).without(goal)
+        if not asked.terms:
+            continue
+        table = next((table for known, table in learned if known == asked), None)
+        if table is None:
+            table = _table(stores, project_id, goal, asked, now=now)
+            learned.append((asked, table))
+        tables[destination] = table
     return Values(tables, goal, currency)
 
 
@@ -66,24 +67,14 @@ def values_in_use(stores: Stores, project_id: int, *, now: dt.datetime) -> Value
     return ValuesInUse(goal=values.goal, currency=values.currency, data=data)
 
 
-def _told_of(session: Session, project_id: int) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for rule in list_rules(session, project_id, enabled_only=True):
-        if rule.value.get("mode") == "predicted":
-            for destination in rule.destinations:
-                found.setdefault(destination, set()).add(rule.event)
-    return found
-
-
-def _table(stores: Stores, project_id: int, goal: str, events: tuple[str, ...], *, now: dt.datetime) -> ValueTable:
+def _table(stores: Stores, project_id: int, goal: str, asked: Asked, *, now: dt.datetime) -> ValueTable:
     with stores.control.reading() as session:
         rows = list_reports(session, project_id, "value_table", limit=LOOKED_BACK)
     for row in rows:
         held = ValueTable.model_validate(row.document)
-        same = held.goal == goal and tuple(held.reported) == events
-        if same and held.computed_at > now - LEARNED_ANEW[held.status]:
+        if held.goal == goal and held.asked == asked and held.computed_at > now - LEARNED_ANEW[held.status]:
             return held
-    found = value_table(stores, project_id, goal, events, WINDOW_DAYS, now=now)
+    found = value_table(stores, project_id, goal, asked, now=now)
     if found.status in LEARNED_ANEW:  # what cannot be said yet is asked again, not kept
         with stores.control.session() as session:
             store_report(session, project_id, "value_table", found, now=now)

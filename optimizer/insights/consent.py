@@ -23,7 +23,7 @@ from optimizer.core.naming import canonical_name
 from optimizer.errors import InvalidInputError, NotFoundError
 from optimizer.insights.consent_sums import Observed, Period, names_without_consent, sums_by_stratum
 from optimizer.insights.consent_totals import VISIT, totals_by_stratum, whole_days
-from optimizer.signals.goal import asked_goal
+from optimizer.signals.goal import asked_goal, needed_goal
 from optimizer.storage.stores import Stores
 
 ASSUMPTION = (
@@ -134,14 +134,14 @@ def model_consent(stores: Stores, project_id: int, request: ConsentRequest, *, n
     """Model the conversions of those who denied consent.
 
     Raises:
-        NotFoundError: Nobody ever sent the goal or the anchor, or no goal is known.
+        NotFoundError: The goal is neither in the catalog nor was ever sent, or nobody sent the anchor in that time.
         InvalidInputError: The time ends before it begins or is longer than a year.
     """
     goal = _goal(stores, project_id, request)
     period = _period(request, now)
     known = names_without_consent(stores.events, project_id, period)
     if request.goal and goal not in known:
-        raise NotFoundError(f"Nobody sent the goal {goal} in that time. GET /v1/catalog lists what was ever sent.")
+        needed_goal(stores, project_id, goal)
     anchor = _anchor(known, request, goal)
     rows: list[Observed] = []
     if request.basis == "totals" or (request.basis is None and not request.anchor and not any(known.values())):

@@ -176,7 +176,8 @@ class Calibration(BaseModel):
     status: Literal["ok", "too_little_history", "no_values"]
     detail: str
     slope: float | None = Field(description="Observed on predicted, weighted by units: 1 is perfect.")
-    slope_error: float | None = Field(description="Its standard error.")
+    slope_error: float | None = Field(description="Its standard error, people being drawn anew.")
+    slope_interval: Pair | None = Field(description="At 95%.")
     ratio: float | None = Field(description="Sum observed ÷ sum predicted.")
     points: list[CalibrationPoint]
 

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from optimizer.core.signals.grids import CAPPED_ACTIVITY, activity_level
-from optimizer.core.signals.increments import Gain, Increment, is_worth_taking_up, lower_bound, weighted_auc
+from optimizer.core.signals.increments import (
+    Gain,
+    Increment,
+    is_redundant,
+    is_worth_taking_up,
+    lower_bound,
+    weighted_auc,
+)
 from optimizer.core.signals.logistic import fit_ridge
 from optimizer.signals.samples import SHARDS, Sample
 
@@ -111,7 +118,7 @@ def measure_increments(
     covered = {
         name: _covering(data, places, name, taken_up)
         for name in conditions
-        if name not in taken_up and alone[name].lower > 0 and not is_worth_taking_up(beyond[name], alone[name])
+        if name not in taken_up and is_redundant(beyond[name], alone[name])
     }
     return {
         name: Increment(alone[name], beyond[name], taken_up=name in taken_up, covered_by=covered.get(name))

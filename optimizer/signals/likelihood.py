@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from optimizer.core import likelihood as core
 from optimizer.core.likelihood import LinearModel
-from optimizer.errors import NotFoundError
-from optimizer.signals.goal import asked_goal
+from optimizer.signals.goal import asked_goal, needed_goal
 from optimizer.signals.models import Sample, fit_likelihood
 from optimizer.signals.recent import HISTORY, Recipe, choose_recipe, features, reached_goal
 from optimizer.storage.events import EventStore, as_utc
@@ -137,12 +136,13 @@ def train(stores: Stores, project_id: int, request: LikelihoodRequest, *, now: d
     """Train, judge, and write the card; nothing is stored.
 
     Raises:
-        NotFoundError: Nobody ever sent the goal.
+        NotFoundError: The goal is neither in the catalog nor was ever sent.
         InvalidInputError: No goal is named, and none is known.
     """
     goal = _goal(stores, project_id, request)
     horizon = dt.timedelta(days=request.horizon_days)
-    begun = _begun(stores, project_id, goal)
+    needed_goal(stores, project_id, goal)
+    begun = _begun(stores, project_id) or now
     times = [now - horizon * (place + 1) for place in range(MOMENTS)]
     times = sorted(at for at in times if at >= begun)
     recipe = Recipe((), ())
@@ -249,16 +249,10 @@ def _goal(stores: Stores, project_id: int, request: LikelihoodRequest) -> str:
         return asked_goal(session, project_id, request.goal, "/goal")
 
 
-def _begun(stores: Stores, project_id: int, goal: str) -> dt.datetime:
+def _begun(stores: Stores, project_id: int) -> dt.datetime | None:
     events = stores.events.events(project_id)
-    [row] = (
-        events.agg(first=events.timestamp.min(), goals=(events.name == goal).cast("int64").sum())
-        .to_pyarrow()
-        .to_pylist()
-    )
-    if not row["goals"]:
-        raise NotFoundError("Nobody ever sent this goal. GET /v1/catalog lists the names that were sent.")
-    return as_utc(row["first"])
+    [row] = events.agg(first=events.timestamp.min(), n=events.count()).to_pyarrow().to_pylist()
+    return as_utc(row["first"]) if row["n"] else None  # of nothing, ClickHouse makes the year 1970
 
 
 def _sample(

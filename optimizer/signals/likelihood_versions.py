@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from optimizer.core.likelihood import LinearModel
 from optimizer.errors import ConflictError, NotFoundError
+from optimizer.signals.goal import default_goal
 from optimizer.signals.likelihood import LikelihoodRequest, ModelCard, train
 from optimizer.signals.recent import Recipe
 from optimizer.signals.reports import get_report, list_reports, store_report
@@ -112,11 +113,12 @@ def is_due(session: Session, project_id: int, *, now: dt.datetime) -> bool:
     return not newest or newest[0].made_at <= now - RETRAINED_AFTER
 
 
-def wanted_again(session: Session, project_id: int) -> LikelihoodRequest:
-    """Return what was asked for last, to be learned anew."""
+def wanted_again(session: Session, project_id: int) -> LikelihoodRequest | None:
+    """Return what was asked for last, to be learned anew, or the project's goal; None without one."""
     newest = list_reports(session, project_id, "likelihood_model")
     if not newest:
-        return LikelihoodRequest()
+        goal = default_goal(session, project_id)
+        return LikelihoodRequest(goal=goal) if goal else None
     return LikelihoodRequest(goal=newest[0].document["goal"], horizon_days=newest[0].document["horizon_days"])
 
 

@@ -10,11 +10,12 @@ from sqlmodel import Session, select
 
 from optimizer.core.naming import canonical_name
 from optimizer.core.signals.grids import LANDMARKS_HOURS, PERIODS_HOURS, longest_keeping_half
-from optimizer.errors import InvalidInputError, NotFoundError
+from optimizer.errors import InvalidInputError
 from optimizer.signals.answers import LandmarkCount, Signal, SignalsAnswer, SignalsRequest, Status
 from optimizer.signals.at_risk import View, at_landmark, goals_after
 from optimizer.signals.calibration import calibrate
-from optimizer.signals.cohorts import Cohort, describe_cohort, goal_known, numbered_events, people, within_window
+from optimizer.signals.cohorts import Cohort, describe_cohort, numbered_events, people, within_window
+from optimizer.signals.goal import needed_goal
 from optimizer.signals.outcomes import follow_converters
 from optimizer.signals.ranking import Material, rank
 from optimizer.signals.samples import Sample, read_sample, sampled_people
@@ -35,15 +36,14 @@ def rank_signals(stores: Stores, project_id: int, request: SignalsRequest, *, no
     """Rank every event of a project.
 
     Raises:
-        NotFoundError: Nobody ever sent the goal.
+        NotFoundError: The goal is neither in the catalog nor was ever sent.
         InvalidInputError: `from` is not before `to`, or the landmark is not before the window's end.
     """
     _check(request)
     goal = canonical_name(request.goal)
     with stores.control.reading() as session:
         kinds = _kinds(session, project_id)
-    if goal not in kinds and not goal_known(stores.events, project_id, goal):
-        raise NotFoundError("Nobody ever sent this goal. GET /v1/catalog lists the names that were sent.")
+    needed_goal(stores, project_id, goal)
     return rank_events(stores.events, project_id, request, kinds, now=now)
 
 

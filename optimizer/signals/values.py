@@ -8,127 +8,34 @@ week by week. A table that is surely off is not used.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Container, Sequence
+from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
 from scipy import stats
-from sqlmodel import Session, col, select
 
 from optimizer.core.naming import canonical_name
+from optimizer.core.terms import Terms, told_of
 from optimizer.core.value import BAND, Cell, Check, Ladder, check, learn, reached
-from optimizer.errors import InvalidInputError, NotFoundError
-from optimizer.signals.goal import asked_goal
-from optimizer.signals.journeys import OTHER, Journeys, read_journeys
+from optimizer.errors import InvalidInputError
+from optimizer.signals.asked import MAXIMUM_EVENTS, Asked, asked_by_rules, predicted_rules
+from optimizer.signals.goal import asked_goal, needed_goal
+from optimizer.signals.journeys import Journeys, read_journeys
+from optimizer.signals.value_shapes import (
+    NONE,
+    SHOWN_WEEKS,
+    EventValue,
+    HeldOut,
+    SourceRatio,
+    ValuesRequest,
+    ValueTable,
+    WeekRatio,
+)
 from optimizer.storage.stores import Stores
-from optimizer.storage.tables import SignalRule
 
-MAXIMUM_EVENTS = 10
-WINDOW_DAYS = 30
 MINIMUM_UNITS = 50
 LEARNED_SHARE = 2 / 3
 MINIMUM_WEEKS = 3
-SHOWN_WEEKS = 12
-NONE = "(none)"
 WIDER = float(stats.norm.isf(0.005) / stats.norm.isf(0.025))  # from 95% to 99%
-Pair = tuple[float, float]
-
-
-class ValuesRequest(BaseModel):
-    """Which events are told of together."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    goal: str | None = Field(
-        None, min_length=1, max_length=200, description="By default the policy's or the only macro conversion."
-    )
-    events: str | None = Field(
-        None,
-        max_length=2_200,
-        description="Names joined by commas, up to 10; by default those of enabled rules that send predicted values.",
-    )
-    window_days: int = Field(WINDOW_DAYS, ge=1, le=90, description="From the first of them on.")
-
-
-class EventValue(BaseModel):
-    """One event's value."""
-
-    event: str
-    value: float | None = Field(
-        description="What a person is worth whose best event this is; null when it does not pass the gate."
-    )
-    by_source: dict[str, float] = Field(description="The same where a source differs; `(other)` is the rest.")
-    people: int = Field(description="Who did it before the goal.")
-    mean: float = Field(description="What those brought, whatever else they did: E[value | event].")
-    lower_bound: float | None = Field(description="One-sided 97.5% bound of the mean: a gate, never sent.")
-    reason: str
-
-
-class HeldOut(BaseModel):
-    """Learned from the earlier weeks, held against the later ones."""
-
-    learned_weeks: int
-    weeks: int
-    people: int
-    predicted: float
-    actual: float
-    ratio: float | None = Field(description="actual / predicted.")
-    ratio_interval: Pair | None
-    slope: float | None = Field(description="Of actual on predicted, person by person: 1 is perfect.")
-    slope_interval: Pair | None
-
-
-class SourceRatio(BaseModel):
-    """The later weeks, of one source."""
-
-    source: str
-    people: int
-    predicted: float
-    actual: float
-    ratio: float | None
-    ratio_interval: Pair | None
-    withheld: bool = Field(description="Surely outside 0.9 to 1.1 (at 99%): of this source no value is told.")
-
-
-class WeekRatio(BaseModel):
-    """Journeys that began in one week: what would have been told, and what they brought."""
-
-    begins: dt.datetime
-    people: int
-    predicted: float
-    actual: float
-    ratio: float | None
-
-
-class ValueTable(BaseModel):
-    """Values with their proof."""
-
-    label: Literal["predicted, not incremental"] = "predicted, not incremental"
-    status: Literal["ok", "unchecked", "off", "too_few", "no_values"]
-    reason: str
-    goal: str
-    reported: list[str] = Field(description="Events that are told of together; each carries what the others do not.")
-    window_days: int
-    computed_at: dt.datetime
-    people: int = Field(description="Journeys that were learned from.")
-    events: list[EventValue] = Field(description="Least telling first: whoever goes on is told the difference more.")
-    held_out: HeldOut | None
-    sources: list[SourceRatio]
-    weeks: list[WeekRatio] = Field(description=f"The last {SHOWN_WEEKS}, oldest first.")
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether values may be sent."""
-        return self.status in {"ok", "unchecked"}
-
-    def value(self, event: str, source: str | None) -> float | None:
-        """Return what a person is worth whose best event this is; None where nothing may be said."""
-        found = next((one for one in self.events if one.event == event), None)
-        if found is None or found.value is None or not self.is_usable:
-            return None
-        if any(one.withheld and one.source == (source or NONE) for one in self.sources):
-            return None
-        return found.by_source.get(source or "", found.by_source.get(OTHER, found.value))
 
 
 def ask_values(stores: Stores, project_id: int, request: ValuesRequest, *, now: dt.datetime) -> ValueTable:
@@ -136,69 +43,72 @@ def ask_values(stores: Stores, project_id: int, request: ValuesRequest, *, now: 
 
     Raises:
         InvalidInputError: No goal or no event is named and none is known, or there are too many.
-        NotFoundError: Nobody ever sent the goal.
+        NotFoundError: The goal is neither in the catalog nor was ever sent.
     """
     with stores.control.reading() as session:
         goal = asked_goal(session, project_id, request.goal, "/query/goal")
-        named = predicted_events(session, project_id) if request.events is None else request.events.split(",")
+        rules = predicted_rules(session, project_id)
+    named = [rule.event for rule in rules] if request.events is None else request.events.split(",")
     names = sorted({canonical_name(name) for name in named} - {"", goal})
     if not names or len(names) > MAXIMUM_EVENTS:
         detail = f"Name one to {MAXIMUM_EVENTS} events besides the goal, joined by commas."
         raise InvalidInputError.at("/query/events", "wrong_number", detail)
-    sent = stores.events.events(project_id)
-    if not sent.filter(sent.name == goal).limit(1).count().to_pyarrow().as_py():
-        raise NotFoundError("Nobody ever sent this goal. GET /v1/catalog lists the names that were sent.")
-    return value_table(stores, project_id, goal, names, request.window_days, now=now)
+    needed_goal(stores, project_id, goal)
+    asked = asked_by_rules(rule for rule in rules if rule.event in names).about(names)
+    if request.window_days is not None:
+        asked = Asked(asked.terms, request.window_days)
+    return value_table(stores, project_id, goal, asked, now=now)
 
 
-def predicted_events(session: Session, project_id: int) -> list[str]:
-    """Return the events of enabled rules that send predicted values, by name."""
-    rules = session.exec(
-        select(SignalRule).where(SignalRule.project_id == project_id, col(SignalRule.enabled).is_(True))
-    )
-    return sorted({rule.event for rule in rules if rule.value.get("mode") == "predicted"})
-
-
-def value_table(
-    stores: Stores, project_id: int, goal: str, events: Sequence[str], window_days: int, *, now: dt.datetime
-) -> ValueTable:
+def value_table(stores: Stores, project_id: int, goal: str, asked: Asked, *, now: dt.datetime) -> ValueTable:
     """Learn the values of events that are reported together.
 
     Args:
         stores: Both planes.
         project_id: Whose.
         goal: Canonical name of the goal.
-        events: Up to 10 reported events, by canonical name; the goal itself has its own value and is left out.
-        window_days: From the first of them on.
+        asked: Which events are told of together, on which terms, and for how long they count. The goal has its own
+            value and is left out.
         now: When.
     """
-    names = sorted(set(events) - {goal})[:MAXIMUM_EVENTS]
-    window = dt.timedelta(days=window_days)
-    journeys = read_journeys(stores.events, project_id, goal, names, window, now=now)
-    judged = _judged(names, journeys.cells)
+    asked = asked.without(goal)
+    names, terms = list(asked.terms), list(asked.terms.values())
+    journeys = read_journeys(stores.events, project_id, goal, names, dt.timedelta(days=asked.window_days), now=now)
+    judged = _judged(names, terms, journeys.cells)
     open_places = [place for place, one in enumerate(judged) if not one.reason]
     cells = _restricted(journeys.cells, open_places)
     ladder = learn(cells, len(names)) if open_places else None
     held_out, sources, is_off = _held_out(cells, len(names))
     status, reason = _status(journeys.cells, ladder, held_out, is_off=is_off)
+    withheld = {one.source for one in sources if one.withheld}
     return ValueTable(
         status=status,
         reason=reason,
         goal=goal,
         reported=names,
-        window_days=window_days,
+        window_days=asked.window_days,
         computed_at=now,
         people=sum(cell.units for cell in journeys.cells),
         events=_valued(judged, ladder, open_places),
         held_out=held_out,
         sources=sources,
-        weeks=_weeks(journeys, cells, ladder) if ladder else [],
+        weeks=_weeks(journeys, cells, ladder, _Told(terms, withheld)) if ladder else [],
     )
 
 
-def _judged(names: Sequence[str], cells: Sequence[Cell]) -> list[EventValue]:
+class _Told(NamedTuple):
+    # What becomes of a value on its way out: each event's terms, and the sources of which nothing is told.
+    terms: Sequence[Terms]
+    withheld: Container[str]
+
+    def total(self, ladder: Ladder, cells: Sequence[Cell]) -> float:
+        heard = (cell for cell in cells if (cell.source or NONE) not in self.withheld)
+        return sum(cell.units * told_of(ladder, self.terms, cell) for cell in heard)
+
+
+def _judged(names: Sequence[str], terms: Sequence[Terms], cells: Sequence[Cell]) -> list[EventValue]:
     found = []
-    for name, sums in zip(names, reached(cells, len(names)), strict=True):
+    for name, own, sums in zip(names, terms, reached(cells, len(names)), strict=True):
         lower = sums.lower_bound
         if sums.units < MINIMUM_UNITS:
             reason = f"{sums.units} people did it and their window has elapsed; it takes {MINIMUM_UNITS}."
@@ -211,6 +121,8 @@ def _judged(names: Sequence[str], cells: Sequence[Cell]) -> list[EventValue]:
                 event=name,
                 value=None,
                 by_source={},
+                margin=own.margin,
+                maximum=own.maximum,
                 people=sums.units,
                 mean=sums.mean,
                 lower_bound=lower,
@@ -238,7 +150,9 @@ def _valued(judged: Sequence[EventValue], ladder: Ladder | None, places: Sequenc
         value = ladder.overall[rung]
         sources = {source: values[rung] for source, values in ladder.by_source.items() if values[rung] != value}
         reason = f"E[{judged[place].event}] = {judged[place].mean:.2f}; {value:.2f} of people who got no further."
-        valued.append(judged[place].model_copy(update={"value": value, "by_source": sources, "reason": reason}))
+        told = Terms(judged[place].margin, judged[place].maximum).told(value)
+        update = {"value": value, "by_source": sources, "told": told, "reason": reason}
+        valued.append(judged[place].model_copy(update=update))
     return [*valued, *closed]
 
 
@@ -300,10 +214,11 @@ def _status(
     return "ok", f"Learned from {held_out.learned_weeks} weeks; {figures}"
 
 
-def _weeks(journeys: Journeys, cells: Sequence[Cell], ladder: Ladder) -> list[WeekRatio]:
+def _weeks(journeys: Journeys, cells: Sequence[Cell], ladder: Ladder, told: _Told) -> list[WeekRatio]:
     found = []
     for week in sorted({cell.week for cell in cells})[-SHOWN_WEEKS:]:
-        one = check(ladder, [cell for cell in cells if cell.week == week])
+        own = [cell for cell in cells if cell.week == week]
+        one = check(ladder, own)
         found.append(
             WeekRatio(
                 begins=journeys.start + dt.timedelta(weeks=week),
@@ -311,6 +226,7 @@ def _weeks(journeys: Journeys, cells: Sequence[Cell], ladder: Ladder) -> list[We
                 predicted=one.predicted,
                 actual=one.actual,
                 ratio=one.ratio,
+                told=told.total(ladder, own),
             )
         )
     return found

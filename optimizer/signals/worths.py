@@ -17,7 +17,8 @@ from optimizer.signals.cohorts import Cohort
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
-KEYS = ("group", "source", "week")
+KEYS = ("group", "source", "week", "shard")
+SHARDS = 8  # by the second in which a unit was first seen: groups of people who have nothing to do with each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Worths:
     """Sums of goal values.
 
     Attributes:
-        keys: Per key its value in each cell; `week` is the one in which units were first seen; shape (cells,).
+        keys: Per key its value in each cell; `week` is the one in which units were first seen, `shard` one of 8 parts
+            drawn as if by lot, for errors; shape (cells,).
         units: Units at risk; shape (cells,).
         value: Sum of what they brought later on.
         valued: How many of them brought something with a value.
@@ -65,7 +67,7 @@ def sum_worths(seen: ir.Table, cohort: Cohort, landmark_hours: float | None) -> 
     units = chosen.group_by("unit_id").agg(
         done=before.ifelse(chosen.bit, ibis.literal(0, "int64")).bit_or(), worth=chosen.value.sum(where=later), **own
     )
-    units = units.mutate(week=week_of(units["first"], cohort))
+    units = units.mutate(week=week_of(units["first"], cohort), shard=(units["first"] % SHARDS).cast("int64"))
     units = units.select(*KEYS, "done", worth=units.worth.fill_null(0.0))
     units = units.mutate(square=units.worth * units.worth)
     sums: dict[str, ir.Value] = {

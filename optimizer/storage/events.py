@@ -197,6 +197,11 @@ class EventStore(ABC):
         """Return one project's exposures (columns of `EXPOSURE_SCHEMA`), visitors made users."""
         return self._stitched("exposures", project_id)
 
+    def mergers(self, project_id: int, *, after: int) -> ir.Table:
+        """Return who became whom in links beyond a sequence: from_unit, to_unit (as it is called now), sequence."""
+        links = self._of_project("links", project_id)
+        return _followed(links).filter(lambda rows: rows.sequence > after).order_by("sequence")
+
     def counts(self, project_id: int) -> ir.Table:
         """Return one project's daily counts (columns of `COUNT_SCHEMA`), the newest of each key."""
         return self._of_project("counts", project_id)
@@ -245,9 +250,7 @@ class EventStore(ABC):
         links = self._of_project("links", project_id)
         if not links.limit(1).count().to_pyarrow().as_py():
             return rows
-        further = links.select(middle="from_unit", last="to_unit")  # visitor → user → the id the user has now
-        known = links.left_join(further, links.to_unit == further.middle)
-        known = known.select("from_unit", stitched_to=ibis.coalesce(known.last, known.to_unit))
+        known = _followed(links).select("from_unit", stitched_to="to_unit")
         joined = rows.left_join(known, rows.unit_id == known.from_unit)
         unit = ibis.coalesce(joined.stitched_to, joined.unit_id)
         return joined.mutate(unit_id=unit).select(rows.columns)
@@ -255,6 +258,12 @@ class EventStore(ABC):
     def _of_project(self, name: str, project_id: int) -> ir.Table:
         table = self.table(name)
         return table.filter(table.project_id == project_id).select(SCHEMAS[name].names[1:])
+
+
+def _followed(links: ir.Table) -> ir.Table:
+    further = links.select(middle="from_unit", last="to_unit")  # visitor → user → the id the user has now
+    known = links.left_join(further, links.to_unit == further.middle)
+    return known.select("from_unit", "sequence", to_unit=ibis.coalesce(known.last, known.to_unit))
 
 
 def naive_utc(moment: dt.datetime) -> dt.datetime:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from optimizer.signals.likelihood import ModelCard
-from optimizer.signals.values import ValueTable
+from optimizer.signals.value_shapes import ValueTable
 from optimizer.web.charts import Axis, Line, diagram
 from optimizer.web.drawing import Spec
 
@@ -33,14 +35,17 @@ def calibration(card: ModelCard) -> Spec:
 
 
 def reconciliation(table: ValueTable) -> Spec:
-    """Draw what was told of journeys and what they brought, by the week in which they began."""
+    """Draw what was predicted and told of journeys and what they brought, by the week in which they began."""
     lines = []
     if table.weeks:
         begins = table.weeks[0].begins
         places = [(week.begins - begins).days / 7 for week in table.weeks]
         brought = list(zip(places, (week.actual for week in table.weeks), strict=True))
-        told = list(zip(places, (week.predicted for week in table.weeks), strict=True))
-        lines = [Line("brought", brought), Line("told", told)]
+        predicted = list(zip(places, (week.predicted for week in table.weeks), strict=True))
+        lines = [Line("brought", brought), Line("predicted", predicted)]
+        told = [(place, week.told) for place, week in zip(places, table.weeks, strict=True) if week.told is not None]
+        if told and any(not math.isclose(week.predicted, week.told or 0.0) for week in table.weeks):
+            lines.append(Line("told", told))  # margin, cap, or a source of which nothing is told
     return diagram(
         lines or [Line("nothing to tell", [(0.0, 0.0)])],
         x=Axis("Week in which journeys began, from the first shown", step=1),

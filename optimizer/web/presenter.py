@@ -12,7 +12,7 @@ from optimizer.experiments.report import Report
 from optimizer.signals.answers import SignalsAnswer
 from optimizer.signals.likelihood import ModelCard
 from optimizer.signals.proxy_shapes import EffectsAnswer
-from optimizer.signals.values import ValueTable
+from optimizer.signals.value_shapes import ValueTable
 
 
 def report_page(report: Report) -> str:

@@ -128,9 +128,9 @@ VALID: dict[tuple[str, str], Any] = {
     ("PUT", "/v1/destinations/<key>"): {"platform": "meta", "account": {"dataset_id": "1"}, "mode": "live",
         "credentials": {"access_token": "t"}, "base_url": "http://127.0.0.1:9"},
     ("PUT", "/v1/signal-rules/<key>"): {"event": "add_to_cart", "destinations": ["known"], "enabled": True,
-        "value": {"mode": "fixed", "amount": 2}, "minimum_weekly_events": 1},
+        "value": {"mode": "predicted", "margin": 0.5, "maximum": 8, "window_days": 7}, "minimum_weekly_events": 1},
     ("PUT", "/v1/feedback/policy"): {"goal": "purchase", "destinations": ["known"], "maximum_signals": 3,
-        "minimum_q": 0.05, "schedule": "*/15 * * * *"},
+        "minimum_q": 0.05, "schedule": "*/15 * * * *", "margin": 0.5, "maximum": 8, "window_days": 7},
     ("POST", "/v1/deliveries/retry"): {"status": "dead"},
     ("PUT", "/v1/segments/<key>"): {"definition": {"all": [DID, {"did_not": "purchase", "since": "add_to_cart"}]}},
     ("POST", "/v1/segments/preview"): {"definition": {"any": [DID, {"not": {"did_not": "x"}},
@@ -268,7 +268,7 @@ def test_every_route_that_takes_a_body_is_tried_with_a_valid_one(fuzzed: APIFlas
     known = set(routes(fuzzed))
     assert VALID.keys() <= known
     bodyless = {"/v1/deliveries/<delivery_id>/retry", "/v1/destinations/<key>/check", "/v1/feedback/sync",
-                "/v1/segments/<key>/refresh", "/v1/signal-rules/<key>/backfill"}  # fmt: skip
+                "/v1/segments/<key>/refresh", "/v1/signal-rules/<key>/backfill", "/v1/units/refresh"}  # fmt: skip
     writing = {(method, rule) for method, rule in known if method in {"POST", "PUT", "PATCH"}}
     assert writing - VALID.keys() == {("POST", rule) for rule in bodyless}
 

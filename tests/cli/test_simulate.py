@@ -7,14 +7,16 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from optimizer.cli._large_shops import coverage_band, large_lifts
 from optimizer.cli._recovery import Summary, score_shop, summarise
 from optimizer.cli.main import group
 from optimizer.sandbox.shop import ShopDesign
 
 pytestmark = pytest.mark.xdist_group("simulate")
 SHOPS = 20
-# Lifts in one shop of 400 000 visitors, seed 0: what the intervals of small ones ought to cover.
-REFERENCE = {"demo_video": 2.081, "store_finder": 2.061, "size_guide": 1.917, "review_read": 1.512}
+# Lifts in 20 shops of 400 000 visitors, the standard errors of their logarithms .002 to .003.
+REFERENCE = {"demo_video": 2.055, "store_finder": 2.053, "size_guide": 1.912, "review_read": 1.543}
+SURELY = 0.999
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +46,34 @@ def test_turned_lifts_are_flagged(summary: Summary) -> None:
 
 
 def test_intervals_cover(summary: Summary) -> None:
-    assert 0.90 <= summary.coverage <= 0.99  # of 160
-    assert min(summary.coverages.values()) >= 0.8  # of 20 each: 15 or fewer at 95% has a chance of .03%
+    low, high = coverage_band(8 * SHOPS, SURELY)  # of the events that do nothing eight can be compared
+    assert low <= summary.coverage <= high
+    low, high = coverage_band(SHOPS, SURELY)
+    assert all(low <= share <= high for share in summary.coverages.values())
+    low, high = coverage_band(len(REFERENCE) * SHOPS, SURELY)
+    assert low <= sum(summary.coverages.values()) / len(REFERENCE) <= high
+
+
+def test_a_band_holds_the_share_of_right_intervals_that_hold() -> None:
+    low, high = coverage_band(200)
+    assert (round(low * 200), round(high * 200)) == (181, 197)  # of binomial(200, .95): .5% are 181 or fewer
+    assert coverage_band(200, SURELY)[0] < low
+
+
+def test_several_large_shops_tell_their_own_error() -> None:
+    found = large_lifts(ShopDesign(), 1_500, 2)
+    assert set(REFERENCE) <= found.keys()
+    assert "footer_link" not in found
+    assert all(one.standard_error is not None and 0 < one.standard_error < 1 for one in found.values())
 
 
 def test_values_hold_in_later_weeks(summary: Summary) -> None:
-    assert 0.9 <= summary.slope <= 1.1
-    assert summary.slopes_inside >= 0.8
-    assert 0.95 <= summary.ratio <= 1.05
+    found = summary.calibrations
+    assert found is not None
+    assert found.pooled_interval is not None
+    assert 0.9 <= found.pooled_interval[0] <= found.pooled_interval[1] <= 1.1
+    assert found.surely_outside <= 0.05  # none of 20, or one
+    assert 0.95 <= found.ratio <= 1.05
 
 
 def test_a_naive_table_promotes_all_that_misleads(summary: Summary) -> None:
@@ -60,7 +82,7 @@ def test_a_naive_table_promotes_all_that_misleads(summary: Summary) -> None:
 
 
 def test_the_command_prints_the_same() -> None:
-    options = ["simulate", "--shops", "1", "--visitors", "2000", "--reference", "3000"]
+    options = ["simulate", "--shops", "1", "--visitors", "1000", "--reference", "1", "--reference-visitors", "1000"]
     shown = CliRunner().invoke(group, options)
     assert shown.exit_code == 0, shown.output
     assert "artefact" in shown.output

@@ -66,6 +66,27 @@ def test_it_chooses_the_predictor_and_says_why_it_passed_the_others_over(
 
 
 @pytest.mark.usefixtures("shop")
+def test_its_terms_are_those_of_the_rules_it_makes(
+    connected: KeyedClient, stores: Stores, project_id: int, clock: Clock
+) -> None:
+    terms = {"margin": 0.4, "maximum": 9.0, "window_days": 4}
+    assert {name: put_policy(connected, **terms)[name] for name in terms} == terms
+    assert choices(stores, project_id, clock)["wish"] == "passed_over"  # within 4 days nobody bought
+    put_policy(connected, **{**terms, "window_days": 14})
+    assert choices(stores, project_id, clock)["wish"] == "chosen"
+    [rule] = connected.get("/v1/signal-rules").json["data"]
+    assert rule["value"] == {"mode": "predicted", "amount": None, **terms, "window_days": 14}
+    put_policy(connected, margin=0.2)
+    choices(stores, project_id, clock)
+    [rule] = connected.get("/v1/signal-rules").json["data"]
+    assert rule["value"] == {
+        "mode": "predicted", "amount": None, "margin": 0.2, "maximum": None, "window_days": 30,
+    }  # fmt: skip
+    refused = connected.put("/v1/feedback/policy", json={**POLICY, **terms, "value": "none"})
+    assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (422, "/margin")
+
+
+@pytest.mark.usefixtures("shop")
 def test_deciding_the_same_again_is_not_a_new_choice(
     connected: KeyedClient, stores: Stores, project_id: int, clock: Clock
 ) -> None:

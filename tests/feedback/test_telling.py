@@ -7,39 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
+from optimizer.feedback.outbox import enqueue
 from optimizer.feedback.values import current_values
 from optimizer.storage.stores import Stores
+from optimizer.storage.tables.base import utc_now
 from tests.conftest import Clock, KeyedClient
-from tests.fixtures.feedback import SendEvents
+from tests.fixtures.feedback import SendEvents, put_rule
+from tests.fixtures.plans import Explain
 
 HOUR = dt.timedelta(hours=1)
 Told = dict[str, list[tuple[str, str, Any]]]
 Tell = Callable[[], Told]
-
-
-@pytest.fixture
-def history(add_events: Any, clock: Clock, connected: KeyedClient) -> None:
-    """1 000 people of eight weeks: a quarter of those who wish adds to the cart, four fifths of those buy for 50."""
-    rows = []
-    for number in range(1_000):
-        begun = clock.now - dt.timedelta(days=95 - 7 * (number // 20 % 8))
-        did: list[tuple[str, float | None]] = [("wish", None)]
-        if number % 4 == 0:
-            did.append(("add_to_cart", None))
-            if number % 20 != 0:
-                did.append(("purchase", 50.0))
-        rows += [
-            {"name": name, "user_id": f"old{number}", "timestamp": begun + HOUR * place, "value": value}
-            for place, (name, value) in enumerate(did)
-        ]
-    add_events([{**row, "sequence": place - len(rows)} for place, row in enumerate(rows)])  # before all that is sent
-    connected.put("/v1/catalog/events/purchase", json={"kind": "macro"})
-
-
-def put_rule(client: KeyedClient, event: str, *destinations: str) -> None:
-    body = {"event": event, "destinations": list(destinations), "minimum_weekly_events": 0}
-    assert client.put(f"/v1/signal-rules/{event}", json=body).status_code == 200
 
 
 @pytest.fixture
@@ -146,3 +126,29 @@ def test_without_a_goal_or_a_proof_no_value_is_told(
     [second] = send_events(name="wish", user_id="ann")
     assert told_values(tell())[second] is None
     assert connected.get("/v1/feedback/values").json["data"][0]["table"]["status"] == "too_few"
+
+
+@pytest.mark.usefixtures("history")
+def test_what_was_told_is_looked_up_by_destination_and_event_and_people_by_one_scan(
+    connected: KeyedClient, send_events: SendEvents, stores: Stores, project_id: int, explain: Explain
+) -> None:
+    put_rule(connected, "add_to_cart", "meta-main")
+    send_events(5)
+    values = current_values(stores, project_id, now=utc_now())
+    enqueue(stores, project_id, values, now=utc_now())
+    send_events(5)
+    asked: list[tuple[str, Any]] = []
+    event.listen(stores.control.engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    plans = explain(lambda: enqueue(stores, project_id, values, now=utc_now()))
+    near = [plan for plan in plans if {"event_id", "timestamp"} <= plan.columns]
+    assert [plan.scans["events"] for plan in plans] == [1] * len(plans)
+    assert not [plan.pairwise for plan in plans if plan.pairwise]
+    assert near
+    told = [(text, given) for text, given in asked if "FROM delivery" in text and "event_id IN" in text]
+    assert told
+    with stores.control.engine.connect() as connection:
+        for text, given in told:
+            steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given).fetchall()
+            assert [step[-1] for step in steps] == [
+                "SEARCH delivery USING INDEX sqlite_autoindex_delivery_2 (destination_id=? AND event_id=?)"
+            ]

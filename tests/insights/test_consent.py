@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
+from optimizer.insights.consent_sums import Period, names_without_consent, sums_by_stratum
+from optimizer.insights.consent_totals import totals_by_stratum, whole_days
+from optimizer.storage.stores import Stores
 from tests.conftest import NOON, KeyedClient
+from tests.fixtures.plans import Explain
 
 Add = Callable[[list[dict[str, Any]]], None]
 DAY = NOON - dt.timedelta(days=5)
@@ -105,8 +109,13 @@ def test_the_visit_may_be_named_and_the_time_bounded(client: KeyedClient, add_ev
     add_events([{**row, "name": "scroll"} for row in rows if row["name"] == "page_view"])
     assert ask(client, "goal=purchase&anchor=scroll")["anchor"] == "scroll"
     later = (DAY + dt.timedelta(seconds=1)).isoformat().replace("+00:00", "Z")
-    answer = client.get(f"/v1/insights/consent?goal=purchase&from={later}")
-    assert answer.status_code == 404
+    assert ask(client, f"goal=purchase&from={later}")["status"] == "no_denials"  # nobody came in that time
+    add_events([
+        {**row, "timestamp": DAY + dt.timedelta(days=1)}
+        for row in visits(300, 0, source="paid") + visits(60, 0, source="paid", consent=False)
+    ])  # fmt: skip
+    found = ask(client, f"goal=purchase&from={later}")
+    assert (found["status"], found["observed"]["conversions"]) == ("too_few_conversions", 0)
 
 
 def test_an_empty_project_and_the_only_macro(client: KeyedClient, add_events: Add) -> None:
@@ -188,3 +197,24 @@ def test_totals_are_asked_of_whole_days_and_may_be_missing(client: KeyedClient, 
     hours = ask(client, "goal=purchase&basis=totals&from=2026-10-27T06:00:00Z&to=2026-10-27T18:00:00Z")
     assert hours["status"] == "no_denials"
     assert client.get("/v1/insights/consent?goal=purchase&basis=guess").status_code == 422
+
+
+def test_every_question_is_one_scan_of_the_period(
+    client: KeyedClient, stores: Stores, project_id: int, add_events: Add, explain: Explain
+) -> None:
+    add_events(visits(300, 30, source="paid") + visits(60, 0, source="paid", consent=False))
+    add_events([{"name": "page_view", "user_id": "old", "timestamp": NOON - dt.timedelta(days=300)}])
+    counts = [{"date": str(DAY.date()), "name": "visit", "visitors": 400}]
+    assert client.post("/v1/counts", json={"system": "plausible", "counts": counts}).status_code == 200
+    store, period = stores.events, Period(NOON - dt.timedelta(days=30), NOON)
+    questions: dict[str, Callable[[], object]] = {
+        "names": lambda: names_without_consent(store, project_id, period),
+        "events": lambda: sums_by_stratum(store, project_id, period, "purchase", "page_view"),
+        "totals": lambda: totals_by_stratum(store, project_id, whole_days(period), "purchase"),
+    }
+    for name, question in questions.items():
+        [plan] = explain(question)
+        assert plan.scans["events"] == 1, name
+        assert any("timestamp>=" in condition for condition in plan.filtered), name  # while it reads
+        assert not plan.pairwise, name
+        assert plan.columns <= {"unit_id", "name", "timestamp", "source", "device", "consent_analytics"}, name

@@ -140,6 +140,7 @@ def test_every_job_is_found_and_an_unknown_one_is_named(stores: Stores, settings
         "audit_catalog",
         "expire",
         "feedback_sync",
+        "refresh_profiles",
         "refresh_segments",
         "remember_experiments",
         "run_experiments",

@@ -179,18 +179,21 @@ def test_a_version_is_trained_numbered_used_and_drawn(
     assert client.get("/v1/signals/likelihood").status_code == 404
     assert client.post("/v1/signals/likelihood", json={}).json["errors"][0]["pointer"] == "/goal"
     assert client.post("/v1/signals/likelihood", json={"goal": "purchase"}).status_code == 404
+    client.put("/v1/catalog/events/launch", json={})
+    ahead = client.post("/v1/signals/likelihood", json={"goal": "launch"}).json
+    assert (ahead["status"], ahead["reason"][:24]) == ("refused", "The history is too short")
     add_visitors(2_500)
     refused = client.post("/v1/signals/likelihood", json={"goal": "purchase", "horizon_days": 30})
-    assert (refused.status_code, refused.json["status"], refused.json["version"]) == (200, "refused", 1)
+    assert (refused.status_code, refused.json["status"], refused.json["version"]) == (200, "refused", 2)
     assert refused.json["in_use"] is False
     made = client.post("/v1/signals/likelihood", json={"goal": "purchase"}).json
-    assert (made["version"], made["status"], made["in_use"]) == (2, "ok", True)
+    assert (made["version"], made["status"], made["in_use"]) == (3, "ok", True)
     assert client.get("/v1/signals/likelihood").json == made
     listed = client.get("/v1/signals/likelihood/versions?limit=1").json
-    assert [one["version"] for one in listed["data"]] == [2]
+    assert [one["version"] for one in listed["data"]] == [3]
     following = client.get(f"/v1/signals/likelihood/versions?limit=1&cursor={listed['next_cursor']}").json
-    assert [one["version"] for one in following["data"]] == [1]
-    for number, format_, start in ((2, "png", b"\x89PNG"), (1, "svg", b"<svg")):
+    assert [one["version"] for one in following["data"]] == [2]
+    for number, format_, start in ((3, "png", b"\x89PNG"), (1, "svg", b"<svg")):
         drawn = client.get(f"/v1/signals/likelihood/versions/{number}?format={format_}")
         assert drawn.data.startswith(start)
     spec = client.get("/v1/signals/likelihood?format=vega").data

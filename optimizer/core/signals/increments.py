@@ -77,6 +77,14 @@ def is_worth_taking_up(beyond: Gain, alone: Gain) -> bool:
     return beyond.lower > 0 and beyond.log_loss >= REDUNDANT_SHARE * alone.log_loss
 
 
+def is_redundant(beyond: Gain, alone: Gain) -> bool:
+    """Return whether others say most of what an event surely says alone.
+
+    One that keeps most of it, though no longer surely, is not said by others: it merely is not proven beside them.
+    """
+    return alone.lower > 0 and beyond.log_loss < REDUNDANT_SHARE * alone.log_loss
+
+
 def weighted_auc(score: NDArray[np.float64], units: NDArray[np.float64], converts: NDArray[np.float64]) -> float:
     """Return the area under the ROC curve from aggregated rows, ties counted half.
 

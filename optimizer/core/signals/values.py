@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from optimizer.core.signals.fourfold import ALPHA
+from optimizer.core.stats.effects import Interval
 
 PRIOR_UNITS = 50.0
 MINIMUM_POINTS = 3
+MINIMUM_GROUPS = 2
 
 
 class Worth(NamedTuple):
@@ -35,12 +37,14 @@ class Slope(NamedTuple):
 
     Attributes:
         slope: Of a line fitted with weights; 1 is perfect, less says that predictions lie too far apart.
-        standard_error: Of it.
+        standard_error: Of it, for these predictions and other people.
+        interval: At 95%.
         ratio: Sum observed ÷ sum predicted.
     """
 
     slope: float
     standard_error: float
+    interval: Interval
     ratio: float
 
 
@@ -68,29 +72,35 @@ def expected_worth(total: float, squares: float, units: int, overall: float) -> 
 
 
 def calibration_slope(
-    predicted: NDArray[np.float64], observed: NDArray[np.float64], units: NDArray[np.float64]
+    predicted: NDArray[np.float64], value: NDArray[np.float64], units: NDArray[np.float64]
 ) -> Slope | None:
     """Fit observed on predicted means, weighted by how many units each stands for.
 
+    A person who did five events is in five cells, so cells are not independent; groups of people are. Errors are
+    those of Liang and Zeger (1986), summed by group, with t's quantiles.
+
     Args:
         predicted: Per cell, made from other units; shape (cells,).
-        observed: Per cell.
-        units: How many were observed in each cell.
+        value: What people brought, per cell and group of people; shape (cells, groups).
+        units: How many people they were. Nobody is in two groups; the same person may be in several cells of one.
 
     Returns:
-        None with fewer than 3 cells, or where all predictions, or all weights, say the same.
+        None with fewer than 3 cells or 2 groups, or where all predictions, or all weights, say the same.
     """
-    used = units > 0
-    predicted, observed, units = predicted[used], observed[used], units[used]
-    expected = float((units * predicted).sum())
-    if len(units) < MINIMUM_POINTS or expected <= 0:
+    used, filled = units.sum(1) > 0, units.sum(0) > 0
+    predicted, value, units = predicted[used], value[used][:, filled], units[used][:, filled]
+    weights, groups = units.sum(1), units.shape[1]
+    expected = float((weights * predicted).sum())
+    if len(weights) < MINIMUM_POINTS or groups < MINIMUM_GROUPS or expected <= 0:
         return None
-    weights = units / units.sum()
-    x, y = predicted - float((weights * predicted).sum()), observed - float((weights * observed).sum())
+    observed, people = value.sum(1) / weights, weights.sum()
+    x = predicted - expected / people
     spread = float((weights * x**2).sum())
     if spread <= 1e-12 * float((weights * predicted**2).sum()):
         return None
-    slope = float((weights * x * y).sum()) / spread
-    # Errors of a mean shrink with its units, as the weights have it; their size is taken from the scatter itself.
-    scatter = float((weights * (y - slope * x) ** 2).sum()) / (len(units) - 2)
-    return Slope(slope, math.sqrt(scatter / spread), float((units * observed).sum()) / expected)
+    slope = float((weights * x * observed).sum()) / spread
+    fitted = float((weights * observed).sum() / people) + slope * x
+    left = (x[:, None] * (value - units * fitted[:, None])).sum(0)
+    error = math.sqrt(float((left**2).sum()) * groups / (groups - 1)) / spread
+    half = float(stats.t.isf(ALPHA / 2, groups - 1)) * error
+    return Slope(slope, error, Interval(slope - half, slope + half), float(value.sum()) / expected)

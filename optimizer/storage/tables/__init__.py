@@ -30,7 +30,14 @@ from optimizer.storage.tables.feedback import (
 from optimizer.storage.tables.projects import ApiKey, IdempotentAnswer, InstanceFact, JobRun, JobSlot, Project
 from optimizer.storage.tables.proxies import PastExperiment, ProxyVerdict
 from optimizer.storage.tables.reports import StoredReport
-from optimizer.storage.tables.segments import Segment, SegmentChange, SegmentMember, Suppression
+from optimizer.storage.tables.segments import (
+    ProfileCursor,
+    Segment,
+    SegmentChange,
+    SegmentMember,
+    Suppression,
+    UnitProfile,
+)
 
 __all__ = [
     "ApiKey",
@@ -58,6 +65,7 @@ __all__ = [
     "Metric",
     "PastExperiment",
     "PolicyChoice",
+    "ProfileCursor",
     "Project",
     "ProxyVerdict",
     "Rejection",
@@ -67,4 +75,5 @@ __all__ = [
     "SignalRule",
     "StoredReport",
     "Suppression",
+    "UnitProfile",
 ]

@@ -68,6 +68,9 @@ class FeedbackPolicy(SQLModel, table=True):
     minimum_q: float = 0.05
     minimum_weekly_events: int = 50
     value: str = Field(default="predicted", max_length=16)
+    margin: float = 1.0
+    maximum: float | None = None
+    window_days: int = 30
     schedule: str = Field(default="*/15 * * * *", max_length=100)
     enabled: bool = True
     updated_at: dt.datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Index, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from optimizer.storage.tables.base import UtcDateTime, utc_now
@@ -59,6 +59,33 @@ class SegmentChange(SQLModel, table=True):
     user_id: str | None = Field(default=None, max_length=200)
     at: dt.datetime = Field(sa_type=UtcDateTime)
     reason: str = Field(default="", sa_type=Text)
+
+
+class UnitProfile(SQLModel, table=True):
+    """What one unit did lately, summed up; of a visitor who became a user only who that is now."""
+
+    __tablename__ = "unit_profile"
+    __table_args__ = (
+        Index("ix_unit_profile_age", "project_id", "computed_at"),
+        Index("ix_unit_profile_merged", "project_id", "merged_into"),
+    )
+
+    project_id: int = Field(foreign_key="project.id", primary_key=True)
+    unit_id: str = Field(primary_key=True, max_length=210)
+    merged_into: str | None = Field(default=None, max_length=210)
+    events: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
+    conversion_likelihood: float | None = None
+    computed_at: dt.datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class ProfileCursor(SQLModel, table=True):
+    """How far one project's events and merged identities are in its profiles."""
+
+    __tablename__ = "profile_cursor"
+
+    project_id: int = Field(foreign_key="project.id", primary_key=True)
+    sequence: int = Field(default=0, sa_type=BigInteger)
+    link_sequence: int = Field(default=0, sa_type=BigInteger)
 
 
 class Suppression(SQLModel, table=True):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from optimizer.core.signals.increments import Gain, is_worth_taking_up, lower_bound, weighted_auc
+from optimizer.core.signals.increments import Gain, is_redundant, is_worth_taking_up, lower_bound, weighted_auc
 
 
 def test_the_auc_of_aggregated_rows_is_scikit_learns() -> None:
@@ -31,3 +31,10 @@ def test_what_mostly_repeats_is_not_taken_up() -> None:
     assert is_worth_taking_up(alone, alone)
     assert not is_worth_taking_up(Gain(0.002, 0.001, 0.0), alone)
     assert not is_worth_taking_up(Gain(0.009, -0.001, 0.02), alone)
+
+
+def test_what_keeps_most_of_what_it_says_is_not_said_by_others_even_where_it_is_not_sure() -> None:
+    alone = Gain(log_loss=0.01, lower=0.008, auc=0.02)
+    assert is_redundant(Gain(0.002, 0.001, 0.0), alone)
+    assert not is_redundant(Gain(0.009, -0.001, 0.02), alone)
+    assert not is_redundant(Gain(0.0, -0.001, 0.0), Gain(0.01, -0.002, 0.02))  # nothing sure to repeat
