@@ -7,6 +7,7 @@ several tables is one insert per table; when a later one fails, the request is r
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -145,9 +146,10 @@ class ClickHouseEventStore(EventStore):
             client = self._client()
             for statement in statements(cluster):
                 client.command(statement)
-            stored = client.query(f"SELECT max(version) FROM {STAMP}").result_rows[0][0]  # noqa: S608 - our own constant
+            stored = self._local.backend.table(STAMP).version.max().to_pyarrow().as_py() or 0
             if not stored:
-                client.command(f"INSERT INTO {STAMP} SELECT {SCHEMA_VERSION}, now()")
+                now = pa.array([dt.datetime.now(dt.UTC)], pa.timestamp("s"))
+                client.insert_arrow(STAMP, pa.table({"version": pa.array([SCHEMA_VERSION], pa.uint32()), "at": now}))
         except self.unreachable as error:
             reason = str(error).split("\n", maxsplit=1)[0][:200]
             raise ConfigurationError(f"The event store at {shown} cannot be used: {reason}") from None
