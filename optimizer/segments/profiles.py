@@ -24,7 +24,7 @@ from optimizer.storage.tables import ProfileCursor, UnitProfile
 
 AGED = dt.timedelta(days=1)
 AGED_AT_ONCE = 2_000  # a minute: 2.9 million a day
-EVENTS_AT_ONCE = 50_000
+EVENTS_AT_ONCE = 1_000_000
 UNITS_AT_ONCE = 2_000
 ROWS_A_STATEMENT = 500
 MAXIMUM_NAMES = 50
