@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import Raw
@@ -112,43 +112,52 @@ class Ingest:
 
         Ids that are stored already are not looked up, so `duplicates` is 0.
         """
-        decoded = Decoded()
-        decoded.events = _EVENTS.decode(items, decoded.rejected, decoded.warnings)
-        return _answer(self._prepare(project_id, decoded, origin), Receipt((), ()))
+        return _answer(self._prepare_items(project_id, items, origin), Receipt((), ()))
+
+    def take_events(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
+        """Store a batch in our own event format."""
+        return self._store(project_id, self._prepare_items(project_id, items, origin), origin)
+
+    def _prepare_items(self, project_id: int, items: Sequence[Raw], origin: Origin) -> Prepared:
+        preparer, prepared = self._preparer(project_id, origin), Prepared()
+        for first in range(0, len(items), PIECE):
+            piece = items[first : first + PIECE]
+            with self.collector.floor.request():  # once for both: every wait for it costs more than a small batch
+                decoded = _EVENTS.decode(piece, prepared.rejected, prepared.warnings, first=first)
+                preparer.add_events(decoded, prepared)
+        return self._doubted(project_id, prepared, origin)
 
     def _prepare(self, project_id: int, decoded: Decoded, origin: Origin) -> Prepared:
-        preparer = Preparer(
+        preparer = self._preparer(project_id, origin, decoded.corrections)
+        prepared = Prepared(rejected=decoded.rejected, warnings=decoded.warnings)
+        for first in range(0, len(decoded.events), PIECE):
+            with self.collector.floor.request():
+                preparer.add_events(decoded.events[first : first + PIECE], prepared)
+        if decoded.exposures or decoded.aliases:
+            with self.collector.floor.request():
+                preparer.add_exposures(decoded.exposures, prepared)
+                preparer.add_aliases(decoded.aliases, prepared)
+        return self._doubted(project_id, prepared, origin)
+
+    def _preparer(
+        self, project_id: int, origin: Origin, corrections: Mapping[int, dt.timedelta] | None = None
+    ) -> Preparer:
+        return Preparer(
             catalog=self.views.of(project_id),
             received_at=origin.received_at,
             cookieless_unit=lambda ip, agent: self.cookieless.unit(project_id, ip, agent, now=origin.received_at),
             is_linked=lambda unit: (project_id, unit) in self.linked,
             remote_ip=origin.ip,
             remote_user_agent=origin.user_agent,
-            corrections=decoded.corrections,
+            corrections=corrections or {},
         )
-        prepared = Prepared(rejected=decoded.rejected, warnings=decoded.warnings)
-        floor = self.collector.floor
-        for first in range(0, len(decoded.events), PIECE):
-            with floor.request():
-                preparer.add_events(decoded.events[first : first + PIECE], prepared)
-        with floor.request():
-            preparer.add_exposures(decoded.exposures, prepared)
-            preparer.add_aliases(decoded.aliases, prepared)
+
+    def _doubted(self, project_id: int, prepared: Prepared, origin: Origin) -> Prepared:
         if prepared.shown:
             doubts = self.doubts(project_id, prepared.shown, origin.received_at)
             places = zip(prepared.exposures.indexes, doubts, strict=True)
             prepared.warnings += [Verdict(index, *doubt) for index, doubt in places if doubt is not None]
         return prepared
-
-    def take_events(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
-        """Store a batch in our own event format."""
-        decoded = Decoded()
-        for first in range(0, len(items), PIECE):
-            with self.collector.floor.request():
-                decoded.events += _EVENTS.decode(
-                    items[first : first + PIECE], decoded.rejected, decoded.warnings, first=first
-                )
-        return self.take(project_id, decoded, origin)
 
     def take_exposures(self, project_id: int, items: Sequence[Raw], origin: Origin) -> BatchAnswer:
         """Store a batch of exposures."""
