@@ -42,7 +42,7 @@ def _figures(console: Console, result: Result) -> list[Table]:
     wide = ruled(titles, [], texts=3)
     for metric in result.metrics:
         for place, row in enumerate(_arms(metric)):
-            named = [escape(metric.metric), metric.role] if place == 0 else ["", ""]
+            named = [escape(metric.metric), wording.role(metric)] if place == 0 else ["", ""]
             wide.add_row(*named, *row)
         wide.add_section()
     if fits(console, wide):
@@ -54,7 +54,7 @@ def _figures(console: Console, result: Result) -> list[Table]:
             for variant, units, value, relative, absolute, p, shown in _arms(metric)
         ]
         titles = ["variant", "units", "value", "effect", "p", ""]
-        narrow.append(ruled(titles, rows, texts=1, title=f"{escape(metric.metric)}, {metric.role}"))
+        narrow.append(ruled(titles, rows, texts=1, title=f"{escape(metric.metric)}, {wording.role(metric)}"))
     return narrow
 
 

@@ -78,6 +78,7 @@ class Variant(Shape):
     mean: float | None
     std: float | None
     sum: float | None
+    occurrences: int | None = None
 
 
 class Metric(Shape):
@@ -86,6 +87,7 @@ class Metric(Shape):
     metric: str
     role: Literal["primary", "goal", "secondary", "guardrail"]
     type: str
+    quantile: float | None = None
     variants: list[Variant]
     comparisons: list[Comparison]
 
@@ -174,7 +176,7 @@ class Result(Shape):
         rows = [
             {
                 "metric": metric.metric,
-                "role": metric.role,
+                "role": wording.role(metric),
                 "variant": one.variant,
                 "effect": wording.effect(one),
                 "p": wording.p_value(one.adjusted_p_value),

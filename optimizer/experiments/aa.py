@@ -24,6 +24,7 @@ from optimizer.core.stats.srm import RED_BELOW, sample_ratio
 from optimizer.errors import InvalidInputError, NotFoundError
 from optimizer.experiments.columns import plan_groups
 from optimizer.experiments.metrics import Resolved, list_metrics, metric_keys, resolve_metric
+from optimizer.experiments.quantiles import summable
 from optimizer.experiments.replay import ARMS, Period, Replayed, replay
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import EventDefinition, Experiment
@@ -33,6 +34,7 @@ Unit = Literal["user", "anonymous", "session"]
 Progress = Callable[[str, int, int], None]
 CHANCE = 0.01  # Holm over the rates: below it, so many alarms are no chance
 WEIGHTS = dict.fromkeys(ARMS, 1.0)
+NO_QUANTILE = "Not replayed: a quantile is no sum over units, so that splits cannot share one scan."
 SPLIT_CHECK = "split (srm)"
 
 
@@ -101,8 +103,11 @@ def replay_history(
     with stores.control.reading() as session:
         metrics = _metrics(session, project_id, request.metrics)
     period = _period(request)
-    groups = plan_groups(metrics, request.covariate_days, None)
-    steps, done = len(groups) + len(metrics) * len(request.methods), 0
+    replayable = summable(metrics)
+    if not replayable:
+        raise InvalidInputError.at("/metrics", "not_replayed", NO_QUANTILE)
+    groups = plan_groups(replayable, request.covariate_days, None)
+    steps, done = len(groups) + len(replayable) * len(request.methods), 0
     found: list[_Counted] = []
     units = 0
     for group in groups:
@@ -118,6 +123,9 @@ def replay_history(
                 found.append(_counted(replayed, key, measure, method, request))
                 done += 1
     progress("done", steps, steps)
+    found += [
+        _not_replayed(key, method, request) for key in metrics if key not in replayable for method in request.methods
+    ]
     if not units:
         detail = f"No {request.unit} was seen for long enough in the {period.days} days from {request.start} on."
         raise InvalidInputError.at("/days", "nobody", f"{detail} `optimizer export` shows which days have events.")
@@ -199,6 +207,10 @@ def _counted(replayed: Replayed, key: str, measure: Measure, method: Method, req
         alarms=int(alarmed.sum()),
         detail="" if judged.any() else said,
     )
+
+
+def _not_replayed(key: str, method: Method, request: ReplayRequest) -> _Counted:
+    return _Counted(metric=key, method=method, promised=request.alpha, splits=0, alarms=0, detail=NO_QUANTILE)
 
 
 def _compared(

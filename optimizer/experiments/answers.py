@@ -13,7 +13,9 @@ from pydantic import BaseModel, Field
 from optimizer.core.stats.comparison import Case, Comparison
 from optimizer.core.stats.decisions import Check, Decision
 from optimizer.core.stats.figures import figures
+from optimizer.core.stats.quantiles import OBSERVATIONS
 from optimizer.core.stats.srm import RED_BELOW, sample_ratio
+from optimizer.experiments.metrics import Kind
 
 Pair = tuple[float, float]
 
@@ -33,10 +35,15 @@ class VariantAnswer(BaseModel):
     variant: str
     units: int = Field(description="Those whose window has elapsed.")
     conversions: int | None = Field(description="Units that converted, for proportions.")
-    mean: float | None = Field(description="Of a ratio: Σ of its numerator ÷ Σ of its denominator.")
-    std: float | None = Field(description="Of one unit; of a ratio by the delta method.")
-    sum: float | None = Field(description="Σ over units; of a ratio that of its numerator.")
+    mean: float | None = Field(
+        description="Of a ratio: Σ of its numerator ÷ Σ of its denominator. Of a quantile: the quantile."
+    )
+    std: float | None = Field(
+        description="Of one unit; of a ratio by the delta method; of a quantile its standard error · √units."
+    )
+    sum: float | None = Field(description="Σ over units; of a ratio that of its numerator; null for a quantile.")
     denominator: float | None = Field(None, description="Σ of a ratio's denominator.")
+    occurrences: int | None = Field(None, description="Of a quantile: how many numbers it is the quantile of.")
     immature_units: int = Field(0, description="Left out because their window has not elapsed.")
 
 
@@ -95,10 +102,14 @@ class MetricAnswer(BaseModel):
 
     metric: str
     role: Literal["primary", "goal", "secondary", "guardrail"]
-    type: Literal["proportion", "count", "sum", "ratio"]
+    type: Kind
+    quantile: float | None = Field(None, description="Which one, for quantiles.")
+    of: str | None = Field(None, description="What a quantile is of.")
     variants: list[VariantAnswer]
     comparisons: list[ComparisonAnswer]
-    series: list[SeriesPoint] = Field([], description="Of the primary and the goal metric, day by day.")
+    series: list[SeriesPoint] = Field(
+        [], description="Of the primary and the goal metric, day by day; empty for quantiles, which do not add up."
+    )
 
 
 class SurrogateAnswer(BaseModel):
@@ -212,8 +223,11 @@ def variant_answers(case: Case, kind: str, exposed: Mapping[str, int]) -> list[V
     found = figures(case.row, case.measure, adjusted=False)
     below = case.row.totals[:, case.row.place(case.measure.denominator)] if case.measure.denominator else None
     answers = []
+    counted = case.row.totals[:, case.row.place(OBSERVATIONS)] if kind == "quantile" else None
     for place, name in enumerate(case.row.arms):
         units, mean, variance = round(found.n[place]), float(found.mean[place]), float(found.variance[place])
+        if counted is not None and not counted[place]:
+            mean = variance = math.nan
         if kind == "proportion" and units > 1:
             variance *= units / (units - 1)
         total = float(found.total[place])
@@ -224,8 +238,9 @@ def variant_answers(case: Case, kind: str, exposed: Mapping[str, int]) -> list[V
                 conversions=round(total) if kind == "proportion" else None,
                 mean=mean if units and math.isfinite(mean) else None,
                 std=math.sqrt(max(0.0, variance)) if units > 1 and math.isfinite(variance) else None,
-                sum=total if kind != "proportion" else None,
+                sum=total if kind not in {"proportion", "quantile"} else None,
                 denominator=float(below[place]) if below is not None else None,
+                occurrences=round(float(counted[place])) if counted is not None else None,
                 immature_units=max(0, exposed.get(name, units) - units),
             )
         )

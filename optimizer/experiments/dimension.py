@@ -18,12 +18,14 @@ from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.decisions import Check
 from optimizer.core.stats.figures import Measure
 from optimizer.core.stats.multiplicity import holm
+from optimizer.core.stats.quantiles import QUANTILE
 from optimizer.core.stats.srm import RED_BELOW, sample_ratio_by_segment
 from optimizer.experiments.answers import DimensionAnswer, SplitValue
 from optimizer.experiments.cohort import UNIT_COLUMNS, clean_people
 from optimizer.experiments.columns import plan_groups
 from optimizer.experiments.look import Examined, metric_answer, roles_of, weights_of
 from optimizer.experiments.metrics import Resolved
+from optimizer.experiments.quantiles import nobody, read_quantiles, summable
 from optimizer.experiments.scan import Scan, sum_up
 from optimizer.storage.events import EventStore, naive_utc
 from optimizer.storage.tables import Experiment
@@ -59,21 +61,26 @@ def split_result(
     Returns:
         The split, and whether the variants are filled as they should be within every value.
     """
-    groups = plan_groups(metrics, experiment.covariate_days, None)
+    groups = plan_groups(summable(metrics), experiment.covariate_days, None)
     values = _values(store, experiment, dimension, as_of)
     scan = Scan(groups, as_of, dict.fromkeys(range(len(groups)), _first_day(experiment, as_of)), values)
     units = _units(store, experiment, values, as_of)
     names = {value: _shown_as(value, place) for place, value in enumerate(_by_size(units))}
     shown = _together(units, names)
-    sums = sum_up(store, experiment.project_id, experiment, scan)
+    sums = sum_up(store, experiment.project_id, experiment, scan) if groups else {}
+    quantiles = read_quantiles(store, experiment, metrics, as_of=as_of, split=_merged(values, names))
     examined: dict[str, list[Examined]] = {value: [] for value in shown}
     arms = tuple(variant["key"] for variant in experiment.variants)
     for role, key in roles_of(experiment):
-        group = next(group for group in groups if key in group.measures)
-        rows = dict.fromkeys(shown, CrossMoments.empty(arms, group.names))
-        for value, row in sums[group.place].items():
-            rows[names[value]] += row
-        cases = _cases(experiment, group.measures[key], rows)
+        if key in quantiles:
+            measure, rows = QUANTILE, dict.fromkeys(shown, nobody(arms))
+            rows |= {value or UNKNOWN: row for value, row in quantiles[key].items()}
+        else:
+            group = next(group for group in groups if key in group.measures)
+            measure, rows = group.measures[key], dict.fromkeys(shown, CrossMoments.empty(arms, group.names))
+            for value, row in sums[group.place].items():
+                rows[names[value]] += row
+        cases = _cases(experiment, measure, rows)
         compared = compare_cases(list(cases.values()), arms[0], holm)
         for (value, case), comparisons in zip(cases.items(), compared, strict=True):
             examined[value].append(Examined(metrics[key].metric, role, case, comparisons))
@@ -118,6 +125,12 @@ def _units(
     for row in joined.group_by("arm", "split").agg(n=joined.count()).to_pyarrow().to_pylist():
         found.setdefault(row["split"], dict.fromkeys(arms, 0))[arms[row["arm"]]] = row["n"]
     return found
+
+
+def _merged(values: ir.Table, names: Mapping[str, str]) -> ir.Table:
+    """Give values that are shown together one name: a quantile of several is none that theirs could be merged to."""
+    own = [value for value, name in names.items() if value == name]
+    return values.mutate(split=values.split.isin(own).ifelse(values.split, OTHERS)) if own else values
 
 
 def _by_size(units: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -134,7 +134,7 @@ def _assessed(best: Comparison, learned: Learned) -> Assessment | None:
 
 
 def _control_mean(case: Case | None) -> float | None:
-    if case is None or case.measure.denominator is not None:
+    if case is None or case.measure.family in {"ratio", "quantile"}:
         return None
     control = case.row.moments(case.row.arms[0], case.measure.value)
     return control.total / control.n if control.n and control.total >= ENOUGH_CONVERTERS else None

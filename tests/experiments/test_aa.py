@@ -156,3 +156,16 @@ def test_rates_are_taken_over_the_splits_that_had_a_verdict(
     assert "Too early" in rare.detail
     assert answer.as_promised is None
     assert "Nothing could be measured" in answer.conclusion
+
+
+def test_a_quantile_is_not_replayed_and_that_is_said(shop: Stores, project_id: int) -> None:
+    with shop.control.session() as session:
+        median = Metric(project_id=project_id, key="median", type="quantile", event="purchase", quantile=0.5)
+        session.add(median)
+    answer = measured(shop, project_id, metrics=["purchase", "median"], methods=["fixed"])
+    [row] = [row for row in answer.rates if row.metric == "median"]
+    assert (row.verdict, row.rate) == ("no_verdict", None)
+    assert "no sum over units" in row.detail
+    assert answer.as_promised is True
+    with pytest.raises(InvalidInputError, match="no sum over units"):
+        measured(shop, project_id, metrics=["median"])
