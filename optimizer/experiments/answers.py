@@ -238,13 +238,17 @@ def variant_answers(case: Case, kind: str, exposed: Mapping[str, int]) -> list[V
                 conversions=round(total) if kind == "proportion" else None,
                 mean=mean if units and math.isfinite(mean) else None,
                 std=math.sqrt(max(0.0, variance)) if units > 1 and math.isfinite(variance) else None,
-                sum=total if kind not in {"proportion", "quantile"} else None,
-                denominator=float(below[place]) if below is not None else None,
+                sum=_known(total) if kind not in {"proportion", "quantile"} else None,
+                denominator=_known(float(below[place])) if below is not None else None,
                 occurrences=round(float(counted[place])) if counted is not None else None,
                 immature_units=max(0, exposed.get(name, units) - units),
             )
         )
     return answers
+
+
+def _known(total: float) -> float | None:
+    return None if math.isnan(total) else total
 
 
 def comparison_answer(found: Comparison) -> ComparisonAnswer:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+
 from optimizer.core.stats.balance import asymmetry, covariate_balance
 from optimizer.core.stats.comparison import Case
 from optimizer.core.stats.cross import CrossMoments
@@ -49,6 +51,7 @@ def _daily(rows: Mapping[dt.date, CrossMoments], column: str, control: str, vari
     return [
         Day(day.weekday(), rows[day].moments(control, column), rows[day].moments(variant, column))
         for day in sorted(rows)
+        if np.isfinite(rows[day].totals[:, rows[day].place(column)]).all()
     ]
 
 

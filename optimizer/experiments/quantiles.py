@@ -25,7 +25,6 @@ from optimizer.experiments.metrics import VALUE, Resolved
 from optimizer.storage.events import EventStore
 from optimizer.storage.tables import Experiment, Metric
 
-LARGEST = 1e15  # as at ingest; what was stored before that bound has no square that a float can hold
 Cell = tuple[int, str]  # place of a variant, value of a dimension
 
 
@@ -131,7 +130,7 @@ def _ranked(store: EventStore, experiment: Experiment, metric: Metric, people: i
         events = events.filter(store.has_properties(events, metric.where))
     amount = events["value"] if metric.of in {None, VALUE} else store.number_property(events, str(metric.of))
     events = events.select(who=events[UNIT_COLUMNS[experiment.unit]], at=events.timestamp, amount=amount)
-    events = events.filter(events.amount.notnull(), events.amount.abs() <= LARGEST)
+    events = events.filter(events.amount.notnull())
     own = [people.unit == events.who, events["at"] >= people["first"], events["at"] <= people.end]
     seen = people.inner_join(events, own).select("unit", "arm", "split", "amount")
     cell = ["arm", "split"]

@@ -146,6 +146,7 @@ def _sums(
     groups = plan_groups(metrics, 0, None)
     row = sum_together(stores.events, experiment.project_id, experiment, groups, as_of=now)
     row = _with_units(row.select(list(metrics)))
+    row = row.select([key for place, key in enumerate(row.columns) if not np.isnan(row.totals[:, place]).any()])
     impossible = [why for arm in _core_arms(row) if (why := check_arm(arm))]
     if len(row.arms) < 2 or row.arms[0] != experiment.variants[0]["key"]:  # noqa: PLR2004 - a comparison takes two
         return None, "The control or every other variant has fewer than two units whose windows have elapsed."

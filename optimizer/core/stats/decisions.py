@@ -137,7 +137,7 @@ def _held(winner: Candidate, held: Sequence[Guardrail], pace: Pace, harms: Seque
 def _undecided(
     candidates: Sequence[Candidate], units: int, planned: float | None, pace: Pace, harms: Sequence[str]
 ) -> Decision:
-    waiting = [c.primary.detail for c in candidates if c.primary.status in {"too_early", "not_final", "empty"}]
+    waiting = [c.primary.detail for c in candidates if c.primary.status not in {"ok", "zero_weight"}]
     if planned is None:
         missing = "No planned size is given, so nothing says when to give up: POST /v1/plans gives one."
         reasons = [_sentence(c) for c in candidates if c.primary.status == "ok"]

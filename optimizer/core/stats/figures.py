@@ -100,8 +100,8 @@ def figures(row: CrossMoments, measure: Measure, *, adjusted: bool = True) -> Fi
     if not (adjusted and measure.covariates):
         return plain
     there = (row.n > 0) & np.isfinite(means).all(1)  # an arm without units or denominator must not touch the others
-    if np.isnan(covariances[there]).any():
-        detail = "The covariate's cross-products with the metric were not given."
+    if np.isnan(covariances[there]).any() or np.isnan(means[row.n > 0, 1:]).any():
+        detail = "The covariate's cross-products with the metric are not known."
         return _without(row, measure, "unknown_products", detail)
     found = adjust(np.where(there, row.n, 0.0), *(np.where(_like(there, x), x, 0.0) for x in (means, covariances)))
     if found.status:

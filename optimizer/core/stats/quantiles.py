@@ -127,8 +127,8 @@ def quantile_row(arms: Mapping[str, tuple[int, Quantile | None]]) -> CrossMoment
         if found is None:
             continue
         totals[place] = units * found.value, found.units, found.tail, found.observations
-        spread = math.nan if found.standard_error is None else units * found.standard_error**2
-        squares[place] = (units - 1) * spread + units * found.value**2
+        error = math.nan if found.standard_error is None else found.standard_error
+        squares[place] = (units - 1) * units * error * error + units * found.value * found.value
     columns = (QUANTILE.value, "known", "tail", OBSERVATIONS)
     products = {(QUANTILE.value, QUANTILE.value): squares}
     return CrossMoments.of_sums(list(arms), columns, n, totals, products)

@@ -18,6 +18,10 @@ from optimizer.core.stats.sequential import CONVERTERS, EXPECTED_CONVERSIONS
 MINIMUM_UNITS = 2
 ROUNDING = 1e-12
 SMALLEST = 1e-280
+TOO_LARGE = (
+    "An arm has a value that is too large to compute with, from before values were bounded; a cap on the metric "
+    "would take it in."
+)
 MONITORED = ("sequential", "group_sequential")
 
 
@@ -26,7 +30,7 @@ class Status(NamedTuple):
 
     Attributes:
         name: too_early, not_final, empty, zero_weight, no_variance, no_sum_of_squares, no_cross_products,
-            no_denominator, no_plan, no_occurrences, too_few.
+            no_denominator, no_plan, no_occurrences, too_few, too_large.
         detail: One sentence.
         missing: How many units or conversions are missing, where waiting helps.
     """
@@ -50,6 +54,9 @@ def status_of(case: Case, found: Figures, a: int, b: int) -> Status | None:
         return Status("zero_weight", "An arm of weight 0 takes no part in the comparison.")
     if min(found.n[a], found.n[b]) == 0:
         return Status("empty", "An arm has no visitors yet, or none whose conversion window has passed.")
+    summed = [name for name in (case.measure.value, case.measure.denominator) if name is not None]
+    if np.isnan(case.row.totals[[a, b]][:, [case.row.place(name) for name in summed]]).any():
+        return Status("too_large", TOO_LARGE)
     if case.measure.family == "quantile":
         return _unready(case, found, a, b) or _undetermined(found, a, b)
     return _unknown(case, found, a, b) or _constant(case, found, a, b) or _unready(case, found, a, b)
