@@ -10,6 +10,7 @@ Pair = tuple[float, float]
 WHOLE_FROM = 100
 NOTABLE = 0.005
 MEDIAN = 0.5
+MARKS = {"passed": "✓", "failed": "✗", "warned": "!"}
 TEENS = ("11", "12", "13")
 
 
@@ -62,6 +63,15 @@ class _Forecast(Protocol):
     def score(self) -> str: ...
     @property
     def measured(self) -> float | None: ...
+
+
+class _Check(Protocol):
+    """One health check."""
+
+    @property
+    def passed(self) -> bool: ...
+    @property
+    def holds_back(self) -> bool: ...
 
 
 class _Metric(Protocol):
@@ -125,6 +135,13 @@ def p_value(value: float | None) -> str:
     if value is None:
         return NONE
     return f"{value:.3f}" if value >= PROVEN_BELOW else "< 0.001"
+
+
+def check(found: _Check) -> Literal["passed", "failed", "warned"]:
+    """Say how a health check went: one that holds no decision back can only warn."""
+    if found.passed:
+        return "passed"
+    return "failed" if found.holds_back else "warned"
 
 
 def kind(metric: _Metric) -> str:

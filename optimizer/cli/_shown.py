@@ -12,6 +12,7 @@ from optimizer.cli._tables import fits, ruled
 from optimizer.client import Metric, Result
 
 COLOURS = {"ship": "green", "stop": "red", "continue": "yellow", "investigate": "red"}
+MARK_COLOURS = {"passed": "green", "failed": "red", "warned": "yellow"}
 
 
 def show_result(console: Console, result: Result) -> None:
@@ -21,7 +22,8 @@ def show_result(console: Console, result: Result) -> None:
     title = f"{escape(result.experiment)} · {result.status}{when}" if result.experiment else "Counts"
     console.print(Panel("\n".join(lines), title=title, border_style=COLOURS[result.decision.action]))
     for check in result.checks:
-        mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
+        went = wording.check(check)
+        mark = f"[{MARK_COLOURS[went]}]{wording.MARKS[went]}[/]"
         console.print(f"{mark} {escape(check.name.replace('_', ' '))}: {escape(check.detail)}")
     for table in _figures(console, result):
         console.print(table)

@@ -36,6 +36,7 @@ class Check(Shape):
     passed: bool
     p_value: float | None
     detail: str
+    holds_back: bool = True
 
 
 class Unadjusted(Shape):
@@ -185,7 +186,11 @@ class Result(Shape):
             for metric in self.metrics
             for one in metric.comparisons
         ]
-        failed = [paragraph(f"✗ {check.name}: {check.detail}") for check in self.checks if not check.passed]
+        failed = [
+            paragraph(f"{wording.MARKS[wording.check(one)]} {one.name}: {one.detail}")
+            for one in self.checks
+            if not one.passed
+        ]
         reasons = [paragraph(reason) for reason in (*self.decision.reasons, *self.warnings, self.forecast) if reason]
         return "".join([paragraph(self.headline, strong=True), *reasons, *failed, html_table(rows)])
 

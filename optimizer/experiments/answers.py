@@ -27,6 +27,9 @@ class CheckAnswer(BaseModel):
     passed: bool
     p_value: float | None
     detail: str
+    holds_back: bool = Field(
+        default=True, description="Whether failing it makes the decision investigate; else it warns."
+    )
 
 
 class VariantAnswer(BaseModel):
@@ -261,7 +264,7 @@ def comparison_answer(found: Comparison) -> ComparisonAnswer:
 
 def check_answers(checks: Sequence[Check]) -> list[CheckAnswer]:
     """Give checks the shape of the contract."""
-    return [CheckAnswer(name=c.name, passed=c.passed, p_value=c.p_value, detail=c.detail) for c in checks]
+    return [CheckAnswer(**asdict(check)) for check in checks]
 
 
 def decision_answer(decision: Decision, forecast: GoalForecast | None = None) -> DecisionAnswer:

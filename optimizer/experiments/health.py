@@ -22,10 +22,17 @@ from optimizer.storage.tables import Experiment
 
 TOLERATED_SHARE = 0.01
 WEEK = 7
+UNLIKE_MERGES = (
+    "Visits before and after a log-in count as one unit, so where more log in, other units are compared; "
+    "`unit` anonymous compares visitors whether they log in or not."
+)
 
 
 def exposure_checks(gathered: Gathered) -> list[Check]:
-    """Check who was exposed, who became a user since, and what the variants' units did before."""
+    """Check who was exposed, who became a user since, and what the variants' units did before.
+
+    How many became users can differ because of what is tested (a log-in that works better), so it warns and no more.
+    """
     if gathered.exposed is None:
         return []
     return [*_counted(gathered.exposed), *_merges(gathered.exposed), *_covariates(gathered)]
@@ -34,6 +41,8 @@ def exposure_checks(gathered: Gathered) -> list[Check]:
 def warnings_of(experiment: Experiment, gathered: Gathered, primary: Case | None, *, as_of: dt.datetime) -> list[str]:
     """Say what a careful reader should know, though the data may be sound."""
     said = list(gathered.notes)
+    if gathered.exposed is not None:
+        said += [f"{check.detail} {UNLIKE_MERGES}" for check in _merges(gathered.exposed) if not check.passed]
     days = days_run(experiment, as_of)
     if gathered.units_by_day and days < WEEK:
         said.append(f"{days:.1f} days of data: less than a whole week, and weekdays differ from weekends.")
@@ -77,7 +86,7 @@ def _merges(exposed: Exposed) -> Iterator[Check]:
     if any(merged.values()):
         what = f"anonymous when exposed and users by now ({', '.join(exposed.keys)})"
         found = asymmetry([merged[key] for key in exposed.keys], [units[key] for key in exposed.keys], what)
-        yield Check("merged_visitors", found.passed, found.detail, found.p_value)
+        yield Check("merged_visitors", found.passed, found.detail, found.p_value, holds_back=False)
 
 
 def _covariates(gathered: Gathered) -> Iterator[Check]:

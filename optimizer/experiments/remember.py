@@ -153,7 +153,7 @@ def _sums(
     if impossible:
         return None, impossible[0]
     checks = read_result(stores, experiment.project_id, experiment.key, now=now).checks
-    broken = [check.detail for check in checks if not check.passed]
+    broken = [check.detail for check in checks if check.holds_back and not check.passed]
     return row, f"Its data cannot be trusted: {broken[0]}"[:500] if broken else ""
 
 

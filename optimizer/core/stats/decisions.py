@@ -24,15 +24,22 @@ class Check:
 
     Attributes:
         name: For example ``srm``.
-        passed: False makes the decision `investigate`.
+        passed: False makes the decision `investigate`, where it holds back.
         p_value: Where the check has one.
         detail: One sentence with its numbers.
+        holds_back: Whether a decision waits for it; else it warns and no more.
     """
 
     name: str
     passed: bool
     detail: str
     p_value: float | None = None
+    holds_back: bool = True
+
+    @property
+    def red(self) -> bool:
+        """Whether nothing may be decided."""
+        return self.holds_back and not self.passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ def decide(
         planned: Planned total, if there is one.
         pace: Turns what is missing into days.
     """
-    broken = [check.detail for check in checks if not check.passed]
+    broken = [check.detail for check in checks if check.red]
     if broken:
         return Decision("investigate", ("The data cannot be trusted yet.", *broken))
     unharmed = [candidate for candidate in candidates if not _harms(candidate)]
