@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-
-import numpy as np
+from collections.abc import Iterator
 
 from optimizer.core.stats.balance import asymmetry, covariate_balance
 from optimizer.core.stats.comparison import Case
-from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.decisions import Check
-from optimizer.core.stats.drift import Day, novelty, ramp, weekday_dependence
+from optimizer.core.stats.drift import days_of, linear_days, novelty, ramp, weekday_dependence
+from optimizer.core.stats.figures import Measure
 from optimizer.core.stats.multiplicity import holm
 from optimizer.core.stats.srm import RED_BELOW
 from optimizer.experiments.cohort import Exposed
@@ -22,6 +20,9 @@ from optimizer.storage.tables import Experiment
 
 TOLERATED_SHARE = 0.01
 WEEK = 7
+NO_DRIFT = (
+    "Novelty, day of the week and changes of the split are not looked for in a quantile: its days do not add up."
+)
 UNLIKE_MERGES = (
     "Visits before and after a log-in count as one unit, so where more log in, other units are compared; "
     "`unit` anonymous compares visitors whether they log in or not."
@@ -46,22 +47,28 @@ def warnings_of(experiment: Experiment, gathered: Gathered, primary: Case | None
     days = days_run(experiment, as_of)
     if gathered.units_by_day and days < WEEK:
         said.append(f"{days:.1f} days of data: less than a whole week, and weekdays differ from weekends.")
-    if primary is not None and primary.measure.family != "ratio":
-        rows = gathered.days_of(experiment.primary_metric)
-        windows = [group.window_hours for group in gathered.groups if experiment.primary_metric in group.measures]
-        for variant in gathered.arms[1:]:
-            daily = _daily(rows, primary.measure.value, gathered.arms[0], variant)
-            found = (novelty(daily, relative=None in windows), weekday_dependence(daily), ramp(daily))
-            said += [f"{variant}: {drift.detail}" for drift in found if drift.found]
+    if primary is not None and gathered.units_by_day:
+        said += _drift(experiment, gathered, primary.measure)
     return said
 
 
-def _daily(rows: Mapping[dt.date, CrossMoments], column: str, control: str, variant: str) -> list[Day]:
-    return [
-        Day(day.weekday(), rows[day].moments(control, column), rows[day].moments(variant, column))
-        for day in sorted(rows)
-        if np.isfinite(rows[day].totals[:, rows[day].place(column)]).all()
-    ]
+def _drift(experiment: Experiment, gathered: Gathered, measure: Measure) -> Iterator[str]:
+    """Say of the primary metric where its effect does not hold still."""
+    if measure.family == "quantile":
+        yield NO_DRIFT
+        return
+    days = gathered.days_of(experiment.primary_metric)
+    rows = [(day.weekday(), days[day]) for day in sorted(days)]
+    windows = [group.window_hours for group in gathered.groups if experiment.primary_metric in group.measures]
+    control = gathered.arms[0]
+    for variant in gathered.arms[1:]:
+        daily = days_of(rows, measure, control, variant)
+        found = (
+            novelty(daily, relative=None in windows),
+            weekday_dependence(daily),
+            ramp(linear_days(rows, measure, control, variant)),
+        )
+        yield from (f"{variant}: {drift.detail}" for drift in found if drift.found)
 
 
 def _counted(exposed: Exposed) -> Iterator[Check]:
