@@ -15,6 +15,7 @@ from optimizer.core.stats.decisions import Check, Decision
 from optimizer.core.stats.figures import figures
 from optimizer.core.stats.quantiles import OBSERVATIONS
 from optimizer.core.stats.srm import RED_BELOW, sample_ratio
+from optimizer.core.stats.words import p_words
 from optimizer.experiments.metrics import Kind
 
 Pair = tuple[float, float]
@@ -207,9 +208,8 @@ def ratio_check(units: Mapping[str, int], weights: Mapping[str, float], method: 
     decides = found.p_value if method == "fixed" else found.sequential_p_value
     shown = ", ".join(f"{name} {count:,}" for name, count in units.items())
     test = "χ²" if method == "fixed" else "anytime-valid multinomial"
-    detail = (
-        f"Units {shown}: p = {decides:.3g} ({test} test, red below {RED_BELOW}; χ² alone gives {found.p_value:.3g})."
-    )
+    alone = f"χ² alone: {p_words(found.p_value, 3)}"
+    detail = f"Units {shown}: {p_words(decides, 3)} ({test} test, red below {RED_BELOW}; {alone})."
     if found.stray_units:
         detail = f"{found.stray_units:,} units are in variants of weight 0. {detail}"
     return Check("srm", decides >= RED_BELOW and found.stray_units == 0, detail, decides)

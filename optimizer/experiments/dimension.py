@@ -20,6 +20,7 @@ from optimizer.core.stats.figures import Measure
 from optimizer.core.stats.multiplicity import holm
 from optimizer.core.stats.quantiles import QUANTILE
 from optimizer.core.stats.srm import RED_BELOW, sample_ratio_by_segment
+from optimizer.core.stats.words import p_words
 from optimizer.experiments.answers import DimensionAnswer, SplitValue
 from optimizer.experiments.cohort import UNIT_COLUMNS, clean_people
 from optimizer.experiments.columns import plan_groups
@@ -168,7 +169,7 @@ def _ratio_by_value(dimension: str, units: Mapping[str, Mapping[str, int]], weig
     worst = found[0]
     counts = ", ".join(f"{arm} {count:,}" for arm, count in zip(arms, worst.units, strict=True))
     detail = (
-        f"Split within each of {len(found)} values of {dimension}: smallest p = {worst.adjusted_p_value:.3g} "
+        f"Split within each of {len(found)} values of {dimension}: smallest {p_words(worst.adjusted_p_value, 3)} "
         f"(χ², Holm, red below {RED_BELOW}) at {worst.segment}: {counts}."
     )
     return Check("srm_by_dimension", worst.adjusted_p_value >= RED_BELOW, detail, worst.adjusted_p_value)

@@ -12,6 +12,7 @@ from optimizer.core.stats.drift import days_of, linear_days, novelty, ramp, week
 from optimizer.core.stats.figures import Measure
 from optimizer.core.stats.multiplicity import holm
 from optimizer.core.stats.srm import RED_BELOW
+from optimizer.core.stats.words import p_words
 from optimizer.experiments.cohort import Exposed
 from optimizer.experiments.finished import total
 from optimizer.experiments.gather import Gathered
@@ -110,5 +111,7 @@ def _covariates(gathered: Gathered) -> Iterator[Check]:
     if found:
         adjusted = holm([p for p, _ in found])
         worst, (_, detail) = min(zip(adjusted, found, strict=True), key=lambda pair: pair[0])
-        said = f"Of {len(found)} figures the least alike is {detail} (Holm {worst:.3g}, red below {RED_BELOW}.)"
+        said = (
+            f"Of {len(found)} figures the least alike is {detail} (Holm: {p_words(worst, 3)}, red below {RED_BELOW})."
+        )
         yield Check("covariate_balance", worst >= RED_BELOW, said, worst)

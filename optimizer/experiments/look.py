@@ -10,6 +10,7 @@ from typing import Literal
 
 from optimizer.core.stats.comparison import Case, Comparison, Design, compare_cases
 from optimizer.core.stats.decisions import Candidate, decide
+from optimizer.core.stats.group_sequential import is_due
 from optimizer.core.stats.guardrails import HARM_ALPHA, Guardrail, Margin, guard, guarded_power
 from optimizer.core.stats.multiplicity import benjamini_hochberg, holm
 from optimizer.core.stats.quantiles import QUANTILE
@@ -126,7 +127,7 @@ def plan_looks(experiment: Experiment, gathered: Gathered, looks: tuple[float, .
     units = gathered.units_of(experiment.primary_metric)
     share = min(1.0, units / experiment.planned_visitors)
     spending: Literal["obrien_fleming", "pocock"] = experiment.spending  # type: ignore[assignment] # checked when stored
-    due = int(share * experiment.planned_looks + 1e-9) > len(looks) and share > max(looks, default=0.0)
+    due = is_due(share, looks, experiment.planned_looks)
     so_far = (*looks, share) if due else looks
     place = len(so_far) + (not due)
     missing = 0 if due else -int(-experiment.planned_visitors * place // experiment.planned_looks) - units

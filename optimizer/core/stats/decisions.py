@@ -13,6 +13,7 @@ from typing import Literal
 
 from optimizer.core.stats.findings import Comparison
 from optimizer.core.stats.guardrails import Guardrail, non_inferiority
+from optimizer.core.stats.words import p_words
 
 __all__ = ["Action", "Candidate", "Check", "Decision", "Guardrail", "decide", "non_inferiority"]
 Action = Literal["ship", "stop", "continue", "investigate"]
@@ -191,7 +192,7 @@ def _harms(candidate: Candidate) -> list[str]:
     p = candidate.harm_p_value
     if p is not None and p < candidate.harm_alpha:
         name = candidate.primary.variant
-        found.append(f"{name} harms the primary metric: one-sided p = {p:.2g}, below {candidate.harm_alpha:g}.")
+        found.append(f"{name} harms the primary metric: one-sided {p_words(p)}, below {candidate.harm_alpha:g}.")
     return found
 
 
@@ -228,4 +229,4 @@ def _sentence(candidate: Candidate) -> str:
 def _evidence(primary: Comparison) -> str:
     if primary.chance_to_win is not None:
         return f"chance to win {primary.chance_to_win:.1%}"
-    return f"p = {primary.adjusted_p_value or 0:.2g}"
+    return p_words(primary.adjusted_p_value or 0.0)

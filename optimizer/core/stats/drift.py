@@ -17,6 +17,7 @@ from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.effects import Floats
 from optimizer.core.stats.figures import Measure, figures
 from optimizer.core.stats.moments import Moments
+from optimizer.core.stats.words import p_words
 
 WARN_BELOW = 0.01
 FEWEST_DAYS = 5
@@ -118,9 +119,9 @@ def novelty(days: Sequence[Day], *, relative: bool = False) -> Drift:
     first, last = (level + slope * (day - centre) for day in (position[0], position[-1]))
     way = "fades" if abs(last) < abs(first) else "grows"
     shown = [f"{end:+.1%}" if relative else f"{end:+.4g}" for end in (first, last)]
-    detail = f"The effect {way} from {shown[0]} on the first day to {shown[1]} on the last (p = {p_value:.2g})."
+    detail = f"The effect {way} from {shown[0]} on the first day to {shown[1]} on the last ({p_words(p_value)})."
     found = p_value < WARN_BELOW
-    return Drift(found, p_value, detail if found else f"No trend in the daily effects (p = {p_value:.2g}).")
+    return Drift(found, p_value, detail if found else f"No trend in the daily effects ({p_words(p_value)}).")
 
 
 def weekday_dependence(days: Sequence[Day]) -> Drift:
@@ -141,11 +142,10 @@ def weekday_dependence(days: Sequence[Day]) -> Drift:
     centre = (mass * means).sum() / mass.sum()
     p_value = float(special.chdtrc(len(means) - 1, (mass * (means - centre) ** 2).sum()))
     low, high = float(means.min()), float(means.max())
-    detail = (
-        f"The effect differs by day of the week, from {low:+.4g} to {high:+.4g} (p = {p_value:.2g}): use whole weeks."
-    )
+    span = f"from {low:+.4g} to {high:+.4g} ({p_words(p_value)})"
+    detail = f"The effect differs by day of the week, {span}: use whole weeks."
     found = p_value < WARN_BELOW
-    return Drift(found, p_value, detail if found else f"No difference between days of the week (p = {p_value:.2g}).")
+    return Drift(found, p_value, detail if found else f"No difference between days of the week ({p_words(p_value)}).")
 
 
 def ramp(days: Sequence[Day]) -> Drift:
