@@ -9,6 +9,9 @@ PROVEN_BELOW = 0.001
 Pair = tuple[float, float]
 WHOLE_FROM = 100
 NOTABLE = 0.005
+MEDIAN = 0.5
+MARKS = {"passed": "✓", "failed": "✗", "warned": "!"}
+TEENS = ("11", "12", "13")
 
 
 class _Unadjusted(Protocol):
@@ -62,6 +65,26 @@ class _Forecast(Protocol):
     def measured(self) -> float | None: ...
 
 
+class _Check(Protocol):
+    """One health check."""
+
+    @property
+    def passed(self) -> bool: ...
+    @property
+    def holds_back(self) -> bool: ...
+
+
+class _Metric(Protocol):
+    """One metric, whichever class holds it."""
+
+    @property
+    def role(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def quantile(self) -> float | None: ...
+
+
 class _Arm(Protocol):
     """One variant on one metric."""
 
@@ -112,6 +135,29 @@ def p_value(value: float | None) -> str:
     if value is None:
         return NONE
     return f"{value:.3f}" if value >= PROVEN_BELOW else "< 0.001"
+
+
+def check(found: _Check) -> Literal["passed", "failed", "warned"]:
+    """Say how a health check went: one that holds no decision back can only warn."""
+    if found.passed:
+        return "passed"
+    return "failed" if found.holds_back else "warned"
+
+
+def kind(metric: _Metric) -> str:
+    """Write what a metric is: its type, or which percentile."""
+    if metric.quantile is None:
+        return metric.type
+    if metric.quantile == MEDIAN:
+        return "median"
+    place = f"{100 * metric.quantile:.10g}"
+    ending = {"1": "st", "2": "nd", "3": "rd"}.get(place[-1], "th")
+    return f"{place}{'th' if '.' in place or place in TEENS else ending} percentile"
+
+
+def role(metric: _Metric) -> str:
+    """Write what a metric is for, and which percentile it is."""
+    return metric.role if metric.quantile is None else f"{metric.role}, {kind(metric)}"
 
 
 def mean(arm: _Arm) -> str:

@@ -12,6 +12,7 @@ from optimizer.cli._tables import fits, ruled
 from optimizer.client import Metric, Result
 
 COLOURS = {"ship": "green", "stop": "red", "continue": "yellow", "investigate": "red"}
+MARK_COLOURS = {"passed": "green", "failed": "red", "warned": "yellow"}
 
 
 def show_result(console: Console, result: Result) -> None:
@@ -21,7 +22,8 @@ def show_result(console: Console, result: Result) -> None:
     title = f"{escape(result.experiment)} · {result.status}{when}" if result.experiment else "Counts"
     console.print(Panel("\n".join(lines), title=title, border_style=COLOURS[result.decision.action]))
     for check in result.checks:
-        mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
+        went = wording.check(check)
+        mark = f"[{MARK_COLOURS[went]}]{wording.MARKS[went]}[/]"
         console.print(f"{mark} {escape(check.name.replace('_', ' '))}: {escape(check.detail)}")
     for table in _figures(console, result):
         console.print(table)
@@ -42,7 +44,7 @@ def _figures(console: Console, result: Result) -> list[Table]:
     wide = ruled(titles, [], texts=3)
     for metric in result.metrics:
         for place, row in enumerate(_arms(metric)):
-            named = [escape(metric.metric), metric.role] if place == 0 else ["", ""]
+            named = [escape(metric.metric), wording.role(metric)] if place == 0 else ["", ""]
             wide.add_row(*named, *row)
         wide.add_section()
     if fits(console, wide):
@@ -54,7 +56,7 @@ def _figures(console: Console, result: Result) -> list[Table]:
             for variant, units, value, relative, absolute, p, shown in _arms(metric)
         ]
         titles = ["variant", "units", "value", "effect", "p", ""]
-        narrow.append(ruled(titles, rows, texts=1, title=f"{escape(metric.metric)}, {metric.role}"))
+        narrow.append(ruled(titles, rows, texts=1, title=f"{escape(metric.metric)}, {wording.role(metric)}"))
     return narrow
 
 

@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from optimizer.experiments.aa import ReplayAnswer
 
 UNITS = ("user", "anonymous", "session")
-METHODS = ("sequential", "fixed")
-WORDS = {"as_promised": "as promised", "too_many": "[bold red]too many[/]", "no_verdict": "no verdict"}
+METHODS = ("sequential", "fixed", "group_sequential", "bayesian")
+SPENDING = ("obrien_fleming", "pocock")
+WORDS = {
+    "as_promised": "as promised",
+    "too_many": "[bold red]too many[/]",
+    "no_verdict": "no verdict",
+    "nothing_promised": "nothing promised",
+}
 NOT_AS_PROMISED = 1
 
 
@@ -32,8 +38,10 @@ NOT_AS_PROMISED = 1
     "--metric", "metrics", multiple=True, help="Metric or event; repeat for more [default: all that are in use]."
 )
 @click.option(
-    "--method", "methods", multiple=True, type=click.Choice(METHODS), help="Repeat for more [default: both]."
+    "--method", "methods", multiple=True, type=click.Choice(METHODS), help="Repeat for more [default: all]."
 )
+@click.option("--looks", default=5, show_default=True, type=click.IntRange(2, 50), help="Of group_sequential.")
+@click.option("--spending", default=SPENDING[0], show_default=True, type=click.Choice(SPENDING), help="Of it, too.")
 @click.option("--alpha", default=0.05, show_default=True, help="The error rate that is promised.")
 @click.option(
     "--splits", default=511, show_default=True, type=click.IntRange(20, 4095), help="At least so many random splits."
@@ -60,8 +68,9 @@ def command(
 ) -> None:
     r"""Replay the past with random splits, where no verdict can be right, and count the verdicts.
 
-    Every metric is read as results read it: monitored at each daily look, where one alarm is enough (sequential), or
-    once at the end (fixed). Exits with 0 when no rate is above what is promised by more than chance, else with 1.
+    Every metric is read as results read it: monitored at each daily look (sequential, bayesian) or at a few planned
+    ones (group_sequential), where one alarm is enough, or once at the end (fixed). Bayesian figures promise nothing,
+    so nothing is held against them. Exits with 0 when no rate is above what is promised by more than chance, else 1.
     With the embedded store, stop the service first.
 
     \b
@@ -121,6 +130,7 @@ def _show(answer: ReplayAnswer) -> None:
         measured = row.detail
         if row.rate is not None and row.interval is not None:
             measured = f"{row.rate:.1%} ({row.interval[0]:.1%} to {row.interval[1]:.1%})"
-        table.add_row(row.metric, row.method, f"≤ {row.promised:.1%}", measured, WORDS[row.verdict])
+        promised = "–" if row.promised is None else f"≤ {row.promised:.1%}"
+        table.add_row(row.metric, row.method.replace("_", " "), promised, measured, WORDS[row.verdict])
     console.print(table)
     console.print(answer.conclusion, soft_wrap=True)

@@ -36,6 +36,7 @@ class Check(Shape):
     passed: bool
     p_value: float | None
     detail: str
+    holds_back: bool = True
 
 
 class Unadjusted(Shape):
@@ -78,6 +79,7 @@ class Variant(Shape):
     mean: float | None
     std: float | None
     sum: float | None
+    occurrences: int | None = None
 
 
 class Metric(Shape):
@@ -86,6 +88,7 @@ class Metric(Shape):
     metric: str
     role: Literal["primary", "goal", "secondary", "guardrail"]
     type: str
+    quantile: float | None = None
     variants: list[Variant]
     comparisons: list[Comparison]
 
@@ -174,7 +177,7 @@ class Result(Shape):
         rows = [
             {
                 "metric": metric.metric,
-                "role": metric.role,
+                "role": wording.role(metric),
                 "variant": one.variant,
                 "effect": wording.effect(one),
                 "p": wording.p_value(one.adjusted_p_value),
@@ -183,7 +186,11 @@ class Result(Shape):
             for metric in self.metrics
             for one in metric.comparisons
         ]
-        failed = [paragraph(f"✗ {check.name}: {check.detail}") for check in self.checks if not check.passed]
+        failed = [
+            paragraph(f"{wording.MARKS[wording.check(one)]} {one.name}: {one.detail}")
+            for one in self.checks
+            if not one.passed
+        ]
         reasons = [paragraph(reason) for reason in (*self.decision.reasons, *self.warnings, self.forecast) if reason]
         return "".join([paragraph(self.headline, strong=True), *reasons, *failed, html_table(rows)])
 

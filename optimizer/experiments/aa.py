@@ -1,13 +1,16 @@
 """A/A tests on a project's own past: how often each metric would have called units different that were treated alike.
 
 Nothing is assumed of the data: no difference was made, so every verdict on a random split is a false alarm. The same
-comparison as in results is used, monitored at every daily look (one alarm is enough) or read once at the end.
+comparison as in results is used, by every method that an experiment can have: monitored at each daily look or at a
+few planned ones (one alarm is enough), or read once at the end. Bayesian figures promise nothing: theirs are only
+shown.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,24 +19,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session, select
 
 from optimizer.core.naming import canonical_name
-from optimizer.core.stats.comparison import Case, Comparison, Design, compare_cases
+from optimizer.core.stats.comparison import Case, Comparison, Design, Method, compare_cases
 from optimizer.core.stats.figures import Measure
-from optimizer.core.stats.multiplicity import holm
-from optimizer.core.stats.splits import alarm_rate
+from optimizer.core.stats.group_sequential import is_due
 from optimizer.core.stats.srm import RED_BELOW, sample_ratio
 from optimizer.errors import InvalidInputError, NotFoundError
+from optimizer.experiments.alarms import SPLIT_CHECK, AlarmRateAnswer, Counted, conclude, judge
 from optimizer.experiments.columns import plan_groups
 from optimizer.experiments.metrics import Resolved, list_metrics, metric_keys, resolve_metric
+from optimizer.experiments.quantiles import summable
 from optimizer.experiments.replay import ARMS, Period, Replayed, replay
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import EventDefinition, Experiment
 
-Method = Literal["sequential", "fixed"]
+METHODS: tuple[Method, ...] = ("sequential", "fixed", "group_sequential", "bayesian")
 Unit = Literal["user", "anonymous", "session"]
 Progress = Callable[[str, int, int], None]
-CHANCE = 0.01  # Holm over the rates: below it, so many alarms are no chance
 WEIGHTS = dict.fromkeys(ARMS, 1.0)
-SPLIT_CHECK = "split (srm)"
+NO_QUANTILE = "Not replayed: a quantile is no sum over units, so that splits cannot share one scan."
 
 
 class ReplayRequest(BaseModel):
@@ -44,29 +47,16 @@ class ReplayRequest(BaseModel):
     start: dt.date
     days: int = Field(ge=1, le=400)
     metrics: list[str] = Field([], description="Keys; empty: those of the project's experiments and its own.")
-    methods: list[Method] = Field(["sequential", "fixed"], min_length=1)
+    methods: list[Method] = Field([*METHODS], min_length=1)
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    looks: int = Field(5, ge=2, le=50, description="Planned looks, for group_sequential.")
+    spending: Literal["obrien_fleming", "pocock"] = "obrien_fleming"
     bits: int = Field(9, ge=5, le=12, description="2^bits − 1 splits.")
     unit: Unit = "user"
     split_by: Unit | None = None
     exposed_by: str | None = None
     covariate_days: int = Field(0, ge=0, le=365)
     seed: str = "aa"
-
-
-class AlarmRateAnswer(BaseModel):
-    """How often one metric raised a false alarm."""
-
-    metric: str
-    method: Method
-    promised: float = Field(description="At most this share.")
-    splits: int = Field(description="Random splits that had a verdict.")
-    alarms: int
-    rate: float | None
-    interval: tuple[float, float] | None = Field(description="Clopper-Pearson, 95%.")
-    p_value: float | None = Field(description="Chance of so many alarms if the promise holds, Holm over the rates.")
-    verdict: Literal["as_promised", "too_many", "no_verdict"]
-    detail: str
 
 
 class ReplayAnswer(BaseModel):
@@ -101,9 +91,12 @@ def replay_history(
     with stores.control.reading() as session:
         metrics = _metrics(session, project_id, request.metrics)
     period = _period(request)
-    groups = plan_groups(metrics, request.covariate_days, None)
-    steps, done = len(groups) + len(metrics) * len(request.methods), 0
-    found: list[_Counted] = []
+    replayable = summable(metrics)
+    if not replayable:
+        raise InvalidInputError.at("/metrics", "not_replayed", NO_QUANTILE)
+    groups = plan_groups(replayable, request.covariate_days, None)
+    steps, done = len(groups) + len(replayable) * len(request.methods), 0
+    found: list[Counted] = []
     units = 0
     for group in groups:
         progress("reading the past", done, steps)
@@ -118,11 +111,14 @@ def replay_history(
                 found.append(_counted(replayed, key, measure, method, request))
                 done += 1
     progress("done", steps, steps)
+    found += [
+        _not_replayed(key, method, request) for key in metrics if key not in replayable for method in request.methods
+    ]
     if not units:
         detail = f"No {request.unit} was seen for long enough in the {period.days} days from {request.start} on."
         raise InvalidInputError.at("/days", "nobody", f"{detail} `optimizer export` shows which days have events.")
-    rates = _judged(found)
-    as_promised, conclusion = _concluded(rates, units, period)
+    rates = judge(found)
+    as_promised, conclusion = conclude(rates, units, period)
     return ReplayAnswer(
         start=request.start,
         end=period.end.date(),
@@ -135,17 +131,6 @@ def replay_history(
         as_promised=as_promised,
         conclusion=conclusion,
     )
-
-
-class _Counted(BaseModel):
-    """Verdicts of one metric by one method over all splits."""
-
-    metric: str
-    method: Method
-    promised: float
-    splits: int
-    alarms: int
-    detail: str
 
 
 def _metrics(session: Session, project_id: int, keys: Sequence[str]) -> dict[str, Resolved]:
@@ -179,26 +164,48 @@ def _period(request: ReplayRequest) -> Period:
     )
 
 
-def _counted(replayed: Replayed, key: str, measure: Measure, method: Method, request: ReplayRequest) -> _Counted:
-    last = request.days - 1
-    looks = [look for look in range(request.days) if replayed.changed(look)] if method == "sequential" else [last]
-    planned = replayed.units(last) if method == "sequential" else None  # at the end, the end is vouched for
-    design = Design(method, request.alpha, planned)
+def _counted(replayed: Replayed, key: str, measure: Measure, method: Method, request: ReplayRequest) -> Counted:
     judged, alarmed = (np.zeros(2**request.bits - 1, bool) for _ in range(2))
     said = ""
-    for look in looks:
+    for look, design in _looks(replayed, method, request):
         for place, comparison in _compared(replayed, look, measure, design, ~alarmed):
             judged[place] |= comparison.status == "ok"
             alarmed[place] |= comparison.significant
             said = comparison.detail
-    return _Counted(
+    return Counted(
         metric=key,
         method=method,
-        promised=request.alpha,
+        promised=None if method == "bayesian" else request.alpha,
         splits=int(judged.sum()),
         alarms=int(alarmed.sum()),
-        detail="" if judged.any() else said,
+        detail=said if method == "bayesian" or not judged.any() else "",
     )
+
+
+def _looks(replayed: Replayed, method: Method, request: ReplayRequest) -> Iterator[tuple[int, Design]]:
+    """Yield the looks that an experiment of this method would have verdicts at, planned for all units of the end."""
+    last = request.days - 1
+    planned = replayed.units(last)
+    if method == "fixed":
+        yield last, Design(method, request.alpha, None)  # at the end, the end is vouched for
+        return
+    taken: tuple[float, ...] = ()
+    for look in range(request.days):
+        if not replayed.changed(look):
+            continue
+        design = Design(method, request.alpha, planned, spending=request.spending)
+        if method == "group_sequential":
+            share = replayed.units(look) / max(1, planned)
+            if not is_due(share, taken, request.looks):
+                continue
+            taken = (*taken, share)
+            design = replace(design, looks=taken)
+        yield look, design
+
+
+def _not_replayed(key: str, method: Method, request: ReplayRequest) -> Counted:
+    promised = None if method == "bayesian" else request.alpha
+    return Counted(metric=key, method=method, promised=promised, splits=0, alarms=0, detail=NO_QUANTILE)
 
 
 def _compared(
@@ -216,54 +223,12 @@ def _compared(
         yield place, comparison
 
 
-def _split_alarms(replayed: Replayed, period: Period) -> _Counted:
+def _split_alarms(replayed: Replayed, period: Period) -> Counted:
     """Count the splits whose sizes the χ² test calls broken: it sees units that move together, too."""
     second = replayed.second[period.days - 1, :, 0]
     first = replayed.units(period.days - 1) - second
     p_values = [sample_ratio(pair, [1.0, 1.0]).p_value for pair in zip(first, second, strict=True)]
     alarms = sum(p < RED_BELOW for p in p_values)
-    return _Counted(
+    return Counted(
         metric=SPLIT_CHECK, method="fixed", promised=RED_BELOW, splits=len(p_values), alarms=alarms, detail=""
-    )
-
-
-def _judged(found: Sequence[_Counted]) -> list[AlarmRateAnswer]:
-    rates = {place: alarm_rate(row.alarms, row.splits, row.promised) for place, row in enumerate(found) if row.splits}
-    adjusted = dict(zip(rates, holm([rate.p_value for rate in rates.values()]), strict=True))
-    answers = []
-    for place, row in enumerate(found):
-        rate = rates.get(place)
-        shown: Mapping[str, object] = {"rate": None, "interval": None, "p_value": None, "verdict": "no_verdict"}
-        if rate is not None:
-            verdict = "too_many" if adjusted[place] < CHANCE else "as_promised"
-            shown = {
-                "rate": rate.rate,
-                "interval": rate.interval,
-                "p_value": adjusted[place],
-                "verdict": verdict,
-            }
-        answers.append(AlarmRateAnswer.model_validate({**row.model_dump(), **shown}))
-    return answers
-
-
-def _concluded(rates: Sequence[AlarmRateAnswer], units: int, period: Period) -> tuple[bool | None, str]:
-    of = f"{period.splits:,} random splits of {units:,} units over {period.days} days"
-    measured = [rate for rate in rates if rate.verdict != "no_verdict" and rate.metric != SPLIT_CHECK]
-    broken = [rate for rate in rates if rate.verdict == "too_many"]
-    if broken:
-        shown = "; ".join(
-            f"{rate.metric} ({rate.method}) {rate.rate:.1%} where at most {rate.promised:.1%} is promised"
-            for rate in broken
-        )
-        why = (
-            "Units are compared that were not split one by one"
-            if period.split_by != period.unit
-            else "Look for units that act together, or for a few that are far larger than all others (a cap helps)"
-        )
-        return False, f"Not as promised in {of}: {shown}. {why}."
-    if not measured:
-        return None, f"Nothing could be measured in {of}: no metric had a verdict. Replay more days."
-    return True, (
-        f"As promised: of {len(measured)} false-positive rates in {of}, none is above what is promised "
-        f"by more than chance (Holm over the rates, {CHANCE:.0%})."
     )

@@ -13,7 +13,10 @@ from pydantic import BaseModel, Field
 from optimizer.core.stats.comparison import Case, Comparison
 from optimizer.core.stats.decisions import Check, Decision
 from optimizer.core.stats.figures import figures
+from optimizer.core.stats.quantiles import OBSERVATIONS
 from optimizer.core.stats.srm import RED_BELOW, sample_ratio
+from optimizer.core.stats.words import p_words
+from optimizer.experiments.metrics import Kind
 
 Pair = tuple[float, float]
 
@@ -25,6 +28,9 @@ class CheckAnswer(BaseModel):
     passed: bool
     p_value: float | None
     detail: str
+    holds_back: bool = Field(
+        default=True, description="Whether failing it makes the decision investigate; else it warns."
+    )
 
 
 class VariantAnswer(BaseModel):
@@ -33,10 +39,15 @@ class VariantAnswer(BaseModel):
     variant: str
     units: int = Field(description="Those whose window has elapsed.")
     conversions: int | None = Field(description="Units that converted, for proportions.")
-    mean: float | None = Field(description="Of a ratio: Σ of its numerator ÷ Σ of its denominator.")
-    std: float | None = Field(description="Of one unit; of a ratio by the delta method.")
-    sum: float | None = Field(description="Σ over units; of a ratio that of its numerator.")
+    mean: float | None = Field(
+        description="Of a ratio: Σ of its numerator ÷ Σ of its denominator. Of a quantile: the quantile."
+    )
+    std: float | None = Field(
+        description="Of one unit; of a ratio by the delta method; of a quantile its standard error · √units."
+    )
+    sum: float | None = Field(description="Σ over units; of a ratio that of its numerator; null for a quantile.")
     denominator: float | None = Field(None, description="Σ of a ratio's denominator.")
+    occurrences: int | None = Field(None, description="Of a quantile: how many numbers it is the quantile of.")
     immature_units: int = Field(0, description="Left out because their window has not elapsed.")
 
 
@@ -95,10 +106,14 @@ class MetricAnswer(BaseModel):
 
     metric: str
     role: Literal["primary", "goal", "secondary", "guardrail"]
-    type: Literal["proportion", "count", "sum", "ratio"]
+    type: Kind
+    quantile: float | None = Field(None, description="Which one, for quantiles.")
+    of: str | None = Field(None, description="What a quantile is of.")
     variants: list[VariantAnswer]
     comparisons: list[ComparisonAnswer]
-    series: list[SeriesPoint] = Field([], description="Of the primary and the goal metric, day by day.")
+    series: list[SeriesPoint] = Field(
+        [], description="Of the primary and the goal metric, day by day; empty for quantiles, which do not add up."
+    )
 
 
 class SurrogateAnswer(BaseModel):
@@ -193,9 +208,8 @@ def ratio_check(units: Mapping[str, int], weights: Mapping[str, float], method: 
     decides = found.p_value if method == "fixed" else found.sequential_p_value
     shown = ", ".join(f"{name} {count:,}" for name, count in units.items())
     test = "χ²" if method == "fixed" else "anytime-valid multinomial"
-    detail = (
-        f"Units {shown}: p = {decides:.3g} ({test} test, red below {RED_BELOW}; χ² alone gives {found.p_value:.3g})."
-    )
+    alone = f"χ² alone: {p_words(found.p_value, 3)}"
+    detail = f"Units {shown}: {p_words(decides, 3)} ({test} test, red below {RED_BELOW}; {alone})."
     if found.stray_units:
         detail = f"{found.stray_units:,} units are in variants of weight 0. {detail}"
     return Check("srm", decides >= RED_BELOW and found.stray_units == 0, detail, decides)
@@ -212,8 +226,11 @@ def variant_answers(case: Case, kind: str, exposed: Mapping[str, int]) -> list[V
     found = figures(case.row, case.measure, adjusted=False)
     below = case.row.totals[:, case.row.place(case.measure.denominator)] if case.measure.denominator else None
     answers = []
+    counted = case.row.totals[:, case.row.place(OBSERVATIONS)] if kind == "quantile" else None
     for place, name in enumerate(case.row.arms):
         units, mean, variance = round(found.n[place]), float(found.mean[place]), float(found.variance[place])
+        if counted is not None and not counted[place]:
+            mean = variance = math.nan
         if kind == "proportion" and units > 1:
             variance *= units / (units - 1)
         total = float(found.total[place])
@@ -224,12 +241,17 @@ def variant_answers(case: Case, kind: str, exposed: Mapping[str, int]) -> list[V
                 conversions=round(total) if kind == "proportion" else None,
                 mean=mean if units and math.isfinite(mean) else None,
                 std=math.sqrt(max(0.0, variance)) if units > 1 and math.isfinite(variance) else None,
-                sum=total if kind != "proportion" else None,
-                denominator=float(below[place]) if below is not None else None,
+                sum=_known(total) if kind not in {"proportion", "quantile"} else None,
+                denominator=_known(float(below[place])) if below is not None else None,
+                occurrences=round(float(counted[place])) if counted is not None else None,
                 immature_units=max(0, exposed.get(name, units) - units),
             )
         )
     return answers
+
+
+def _known(total: float) -> float | None:
+    return None if math.isnan(total) else total
 
 
 def comparison_answer(found: Comparison) -> ComparisonAnswer:
@@ -242,7 +264,7 @@ def comparison_answer(found: Comparison) -> ComparisonAnswer:
 
 def check_answers(checks: Sequence[Check]) -> list[CheckAnswer]:
     """Give checks the shape of the contract."""
-    return [CheckAnswer(name=c.name, passed=c.passed, p_value=c.p_value, detail=c.detail) for c in checks]
+    return [CheckAnswer(**asdict(check)) for check in checks]
 
 
 def decision_answer(decision: Decision, forecast: GoalForecast | None = None) -> DecisionAnswer:

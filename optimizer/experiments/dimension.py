@@ -18,12 +18,15 @@ from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.decisions import Check
 from optimizer.core.stats.figures import Measure
 from optimizer.core.stats.multiplicity import holm
+from optimizer.core.stats.quantiles import QUANTILE
 from optimizer.core.stats.srm import RED_BELOW, sample_ratio_by_segment
+from optimizer.core.stats.words import p_words
 from optimizer.experiments.answers import DimensionAnswer, SplitValue
 from optimizer.experiments.cohort import UNIT_COLUMNS, clean_people
 from optimizer.experiments.columns import plan_groups
 from optimizer.experiments.look import Examined, metric_answer, roles_of, weights_of
 from optimizer.experiments.metrics import Resolved
+from optimizer.experiments.quantiles import nobody, read_quantiles, summable
 from optimizer.experiments.scan import Scan, sum_up
 from optimizer.storage.events import EventStore, naive_utc
 from optimizer.storage.tables import Experiment
@@ -59,21 +62,26 @@ def split_result(
     Returns:
         The split, and whether the variants are filled as they should be within every value.
     """
-    groups = plan_groups(metrics, experiment.covariate_days, None)
+    groups = plan_groups(summable(metrics), experiment.covariate_days, None)
     values = _values(store, experiment, dimension, as_of)
     scan = Scan(groups, as_of, dict.fromkeys(range(len(groups)), _first_day(experiment, as_of)), values)
     units = _units(store, experiment, values, as_of)
     names = {value: _shown_as(value, place) for place, value in enumerate(_by_size(units))}
     shown = _together(units, names)
-    sums = sum_up(store, experiment.project_id, experiment, scan)
+    sums = sum_up(store, experiment.project_id, experiment, scan) if groups else {}
+    quantiles = read_quantiles(store, experiment, metrics, as_of=as_of, split=_merged(values, names))
     examined: dict[str, list[Examined]] = {value: [] for value in shown}
     arms = tuple(variant["key"] for variant in experiment.variants)
     for role, key in roles_of(experiment):
-        group = next(group for group in groups if key in group.measures)
-        rows = dict.fromkeys(shown, CrossMoments.empty(arms, group.names))
-        for value, row in sums[group.place].items():
-            rows[names[value]] += row
-        cases = _cases(experiment, group.measures[key], rows)
+        if key in quantiles:
+            measure, rows = QUANTILE, dict.fromkeys(shown, nobody(arms))
+            rows |= {value or UNKNOWN: row for value, row in quantiles[key].items()}
+        else:
+            group = next(group for group in groups if key in group.measures)
+            measure, rows = group.measures[key], dict.fromkeys(shown, CrossMoments.empty(arms, group.names))
+            for value, row in sums[group.place].items():
+                rows[names[value]] += row
+        cases = _cases(experiment, measure, rows)
         compared = compare_cases(list(cases.values()), arms[0], holm)
         for (value, case), comparisons in zip(cases.items(), compared, strict=True):
             examined[value].append(Examined(metrics[key].metric, role, case, comparisons))
@@ -120,6 +128,12 @@ def _units(
     return found
 
 
+def _merged(values: ir.Table, names: Mapping[str, str]) -> ir.Table:
+    """Give values that are shown together one name: a quantile of several is none that theirs could be merged to."""
+    own = [value for value, name in names.items() if value == name]
+    return values.mutate(split=values.split.isin(own).ifelse(values.split, OTHERS)) if own else values
+
+
 def _by_size(units: Mapping[str, Mapping[str, int]]) -> list[str]:
     return sorted(units, key=lambda value: (value == "", -sum(units[value].values()), value))
 
@@ -155,7 +169,7 @@ def _ratio_by_value(dimension: str, units: Mapping[str, Mapping[str, int]], weig
     worst = found[0]
     counts = ", ".join(f"{arm} {count:,}" for arm, count in zip(arms, worst.units, strict=True))
     detail = (
-        f"Split within each of {len(found)} values of {dimension}: smallest p = {worst.adjusted_p_value:.3g} "
+        f"Split within each of {len(found)} values of {dimension}: smallest {p_words(worst.adjusted_p_value, 3)} "
         f"(χ², Holm, red below {RED_BELOW}) at {worst.segment}: {counts}."
     )
     return Check("srm_by_dimension", worst.adjusted_p_value >= RED_BELOW, detail, worst.adjusted_p_value)

@@ -40,6 +40,7 @@ def _row(metric: MetricAnswer, comparison: ComparisonAnswer) -> dict[str, Cell]:
         "metric": metric.metric,
         "role": metric.role,
         "type": metric.type,
+        "quantile": metric.quantile,
         "variant": comparison.variant,
         "baseline": comparison.baseline,
         **_arm("variant", arms[comparison.variant]),

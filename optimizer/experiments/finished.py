@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
 from optimizer.core.stats.cross import CrossMoments
+from optimizer.core.stats.effects import Floats
 from optimizer.experiments.cohort import Exposed
 from optimizer.experiments.columns import Group
 from optimizer.experiments.scan import Scan, sum_up
@@ -135,9 +136,14 @@ def _definition(experiment: Experiment, group: Group) -> str:
 
 
 def _plain(row: CrossMoments) -> dict[str, Any]:
-    unknown_as_none = row.products.astype(object)
-    unknown_as_none[np.isnan(row.products)] = None
-    return {"n": row.n.tolist(), "totals": row.totals.tolist(), "products": unknown_as_none.tolist()}
+    return {"n": row.n.tolist(), "totals": _unknown_as_none(row.totals), "products": _unknown_as_none(row.products)}
+
+
+def _unknown_as_none(numbers: Floats) -> list[Any]:
+    found = numbers.astype(object)
+    found[np.isnan(numbers)] = None
+    listed: list[Any] = found.tolist()
+    return listed
 
 
 def _revived(sums: Mapping[str, Any], arms: tuple[str, ...], group: Group) -> CrossMoments:

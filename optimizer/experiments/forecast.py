@@ -134,10 +134,10 @@ def _assessed(best: Comparison, learned: Learned) -> Assessment | None:
 
 
 def _control_mean(case: Case | None) -> float | None:
-    if case is None or case.measure.denominator is not None:
+    if case is None or case.measure.family in {"ratio", "quantile"}:
         return None
-    control = case.row.moments(case.row.arms[0], case.measure.value)
-    return control.total / control.n if control.n and control.total >= ENOUGH_CONVERTERS else None
+    total, n = float(case.row.totals[0, case.row.place(case.measure.value)]), float(case.row.n[0])
+    return total / n if n and total >= ENOUGH_CONVERTERS else None
 
 
 def _mean_of(history: History, metric: str) -> float | None:

@@ -6,10 +6,12 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from optimizer.core.stats.cross import CrossMoments
 from optimizer.experiments.cohort import Exposed, count_exposed
 from optimizer.experiments.columns import Group, plan_groups
 from optimizer.experiments.finished import Days, sum_by_day
 from optimizer.experiments.metrics import Resolved
+from optimizer.experiments.quantiles import nobody, read_quantiles, summable
 from optimizer.experiments.totals import Totals, read_totals
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Experiment
@@ -27,6 +29,7 @@ class Gathered:
         days: Place of a group → day → sums.
         exposed: Who was exposed; None where only daily totals are known.
         refused: Metrics that daily totals cannot give, and why.
+        quantiles: Rows of the metrics that are no sums, by key.
         notes: What a reader must know of the source.
     """
 
@@ -37,10 +40,13 @@ class Gathered:
     days: Mapping[int, Days]
     exposed: Exposed | None
     refused: Mapping[str, str]
+    quantiles: Mapping[str, CrossMoments]
     notes: tuple[str, ...] = ()
 
     def units_of(self, metric: str) -> int:
         """Return the mature units of one metric, over all variants; 0 where it has no sums."""
+        if metric in self.quantiles:
+            return round(float(self.quantiles[metric].n.sum()))
         return sum(round(float(row.n.sum())) for row in self.days_of(metric).values())
 
     def days_of(self, metric: str) -> Days:
@@ -57,7 +63,8 @@ def gather(
         found = read_totals(stores.events, experiment, metrics, as_of=as_of)
         if found is not None:
             return _of_totals(found, exposed.keys)
-    groups = plan_groups(metrics, experiment.covariate_days, experiment.goal_metric)
+    quantiles = read_quantiles(stores.events, experiment, metrics, as_of=as_of)
+    groups = plan_groups(summable(metrics), experiment.covariate_days, experiment.goal_metric)
     return Gathered(
         arms=exposed.keys,
         units=exposed.units,
@@ -68,9 +75,10 @@ def gather(
         days=sum_by_day(stores, experiment, groups, exposed, as_of=as_of),
         exposed=exposed,
         refused={},
+        quantiles={key: rows.get("", nobody(exposed.keys)) for key, rows in quantiles.items()},
     )
 
 
 def _of_totals(found: Totals, arms: tuple[str, ...]) -> Gathered:
     units = {arm: sum(day[arm] for day in found.visitors.values()) for arm in arms}
-    return Gathered(arms, units, found.visitors, found.groups, found.days, None, found.refused, found.notes)
+    return Gathered(arms, units, found.visitors, found.groups, found.days, None, found.refused, {}, found.notes)

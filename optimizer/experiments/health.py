@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from optimizer.core.stats.balance import asymmetry, covariate_balance
 from optimizer.core.stats.comparison import Case
-from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.decisions import Check
-from optimizer.core.stats.drift import Day, novelty, ramp, weekday_dependence
+from optimizer.core.stats.drift import days_of, linear_days, novelty, ramp, weekday_dependence
+from optimizer.core.stats.figures import Measure
 from optimizer.core.stats.multiplicity import holm
 from optimizer.core.stats.srm import RED_BELOW
+from optimizer.core.stats.words import p_words
 from optimizer.experiments.cohort import Exposed
 from optimizer.experiments.finished import total
 from optimizer.experiments.gather import Gathered
@@ -20,10 +21,20 @@ from optimizer.storage.tables import Experiment
 
 TOLERATED_SHARE = 0.01
 WEEK = 7
+NO_DRIFT = (
+    "Novelty, day of the week and changes of the split are not looked for in a quantile: its days do not add up."
+)
+UNLIKE_MERGES = (
+    "Visits before and after a log-in count as one unit, so where more log in, other units are compared; "
+    "`unit` anonymous compares visitors whether they log in or not."
+)
 
 
 def exposure_checks(gathered: Gathered) -> list[Check]:
-    """Check who was exposed, who became a user since, and what the variants' units did before."""
+    """Check who was exposed, who became a user since, and what the variants' units did before.
+
+    How many became users can differ because of what is tested (a log-in that works better), so it warns and no more.
+    """
     if gathered.exposed is None:
         return []
     return [*_counted(gathered.exposed), *_merges(gathered.exposed), *_covariates(gathered)]
@@ -32,24 +43,33 @@ def exposure_checks(gathered: Gathered) -> list[Check]:
 def warnings_of(experiment: Experiment, gathered: Gathered, primary: Case | None, *, as_of: dt.datetime) -> list[str]:
     """Say what a careful reader should know, though the data may be sound."""
     said = list(gathered.notes)
+    if gathered.exposed is not None:
+        said += [f"{check.detail} {UNLIKE_MERGES}" for check in _merges(gathered.exposed) if not check.passed]
     days = days_run(experiment, as_of)
     if gathered.units_by_day and days < WEEK:
         said.append(f"{days:.1f} days of data: less than a whole week, and weekdays differ from weekends.")
-    if primary is not None and primary.measure.family != "ratio":
-        rows = gathered.days_of(experiment.primary_metric)
-        windows = [group.window_hours for group in gathered.groups if experiment.primary_metric in group.measures]
-        for variant in gathered.arms[1:]:
-            daily = _daily(rows, primary.measure.value, gathered.arms[0], variant)
-            found = (novelty(daily, relative=None in windows), weekday_dependence(daily), ramp(daily))
-            said += [f"{variant}: {drift.detail}" for drift in found if drift.found]
+    if primary is not None and gathered.units_by_day:
+        said += _drift(experiment, gathered, primary.measure)
     return said
 
 
-def _daily(rows: Mapping[dt.date, CrossMoments], column: str, control: str, variant: str) -> list[Day]:
-    return [
-        Day(day.weekday(), rows[day].moments(control, column), rows[day].moments(variant, column))
-        for day in sorted(rows)
-    ]
+def _drift(experiment: Experiment, gathered: Gathered, measure: Measure) -> Iterator[str]:
+    """Say of the primary metric where its effect does not hold still."""
+    if measure.family == "quantile":
+        yield NO_DRIFT
+        return
+    days = gathered.days_of(experiment.primary_metric)
+    rows = [(day.weekday(), days[day]) for day in sorted(days)]
+    windows = [group.window_hours for group in gathered.groups if experiment.primary_metric in group.measures]
+    control = gathered.arms[0]
+    for variant in gathered.arms[1:]:
+        daily = days_of(rows, measure, control, variant)
+        found = (
+            novelty(daily, relative=None in windows),
+            weekday_dependence(daily),
+            ramp(linear_days(rows, measure, control, variant)),
+        )
+        yield from (f"{variant}: {drift.detail}" for drift in found if drift.found)
 
 
 def _counted(exposed: Exposed) -> Iterator[Check]:
@@ -74,7 +94,7 @@ def _merges(exposed: Exposed) -> Iterator[Check]:
     if any(merged.values()):
         what = f"anonymous when exposed and users by now ({', '.join(exposed.keys)})"
         found = asymmetry([merged[key] for key in exposed.keys], [units[key] for key in exposed.keys], what)
-        yield Check("merged_visitors", found.passed, found.detail, found.p_value)
+        yield Check("merged_visitors", found.passed, found.detail, found.p_value, holds_back=False)
 
 
 def _covariates(gathered: Gathered) -> Iterator[Check]:
@@ -91,5 +111,7 @@ def _covariates(gathered: Gathered) -> Iterator[Check]:
     if found:
         adjusted = holm([p for p, _ in found])
         worst, (_, detail) = min(zip(adjusted, found, strict=True), key=lambda pair: pair[0])
-        said = f"Of {len(found)} figures the least alike is {detail} (Holm {worst:.3g}, red below {RED_BELOW}.)"
+        said = (
+            f"Of {len(found)} figures the least alike is {detail} (Holm: {p_words(worst, 3)}, red below {RED_BELOW})."
+        )
         yield Check("covariate_balance", worst >= RED_BELOW, said, worst)

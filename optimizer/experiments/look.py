@@ -10,8 +10,10 @@ from typing import Literal
 
 from optimizer.core.stats.comparison import Case, Comparison, Design, compare_cases
 from optimizer.core.stats.decisions import Candidate, decide
+from optimizer.core.stats.group_sequential import is_due
 from optimizer.core.stats.guardrails import HARM_ALPHA, Guardrail, Margin, guard, guarded_power
 from optimizer.core.stats.multiplicity import benjamini_hochberg, holm
+from optimizer.core.stats.quantiles import QUANTILE
 from optimizer.experiments.answers import (
     GoalForecast,
     MetricAnswer,
@@ -28,15 +30,15 @@ from optimizer.experiments.forecast import Learned, forecast_goal, learn
 from optimizer.experiments.gather import Gathered, gather
 from optimizer.experiments.harm import watch_harm
 from optimizer.experiments.health import exposure_checks, warnings_of
-from optimizer.experiments.metrics import Resolved
+from optimizer.experiments.metrics import Kind, Resolved
 from optimizer.experiments.progress import against_plan, pace_of
+from optimizer.experiments.quantiles import say_unadjusted
 from optimizer.experiments.series import effect_by_day
 from optimizer.experiments.surrogates import add_context
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Experiment, Metric
 
 Role = Literal["primary", "goal", "secondary", "guardrail"]
-Kind = Literal["proportion", "count", "sum", "ratio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,16 @@ def examine(
         key: Case(rows[group.place], measure, design, weights)
         for group in gathered.groups
         for key, measure in group.measures.items()
-    }
+    } | {key: Case(row, QUANTILE, design, weights) for key, row in gathered.quantiles.items()}
     examined = compare_all(experiment, metrics, cases, gathered.refused)
     examined = [replace(found, comparisons=_awaited(found, gathered)) for found in examined]
+    if experiment.covariate_days:
+        examined = [
+            replace(found, comparisons=say_unadjusted(found.comparisons))
+            if found.metric.type == "quantile"
+            else found
+            for found in examined
+        ]
     if spent.missing:
         examined = [replace(found, comparisons=_between_looks(found.comparisons, spent)) for found in examined]
     result = _conclude(experiment, gathered, examined, spent, learn(stores.control, experiment), as_of=as_of)
@@ -118,7 +127,7 @@ def plan_looks(experiment: Experiment, gathered: Gathered, looks: tuple[float, .
     units = gathered.units_of(experiment.primary_metric)
     share = min(1.0, units / experiment.planned_visitors)
     spending: Literal["obrien_fleming", "pocock"] = experiment.spending  # type: ignore[assignment] # checked when stored
-    due = int(share * experiment.planned_looks + 1e-9) > len(looks) and share > max(looks, default=0.0)
+    due = is_due(share, looks, experiment.planned_looks)
     so_far = (*looks, share) if due else looks
     place = len(so_far) + (not due)
     missing = 0 if due else -int(-experiment.planned_visitors * place // experiment.planned_looks) - units
@@ -178,6 +187,8 @@ def metric_answer(found: Examined, exposed: Mapping[str, int], series: Sequence[
         metric=found.metric.key,
         role=found.role,
         type=kind,
+        quantile=found.metric.quantile,
+        of=found.metric.of,
         variants=variant_answers(found.case, kind, exposed) if found.case else [],
         comparisons=[comparison_answer(comparison) for comparison in found.comparisons],
         series=list(series),

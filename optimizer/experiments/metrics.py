@@ -15,7 +15,8 @@ from optimizer.core.naming import canonical_name
 from optimizer.errors import ConflictError, InvalidInputError, NotFoundError
 from optimizer.storage.tables import EventDefinition, Experiment, Metric, Project
 
-Kind = Literal["proportion", "count", "sum", "ratio"]
+Kind = Literal["proportion", "count", "sum", "ratio", "quantile"]
+VALUE = "value"  # what a quantile is of where no property is named: the event's own
 Text = Annotated[str, Field(max_length=500)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 MetricKey = Annotated[str, Field(min_length=1, max_length=200)]
@@ -41,7 +42,7 @@ class MetricRequest(BaseModel):
 
     type: Kind = Field(
         description="proportion: did it or not; count: how often; sum: Σ value; ratio: Σ over all units of `event`, "
-        "divided by Σ over all units of `denominator`."
+        "divided by Σ over all units of `denominator`; quantile: of the numbers that the occurrences carry."
     )
     event: str = Field(min_length=1, max_length=200, description="The event that counts.")
     where: Properties = Field(default_factory=dict, description="Properties it must carry.")
@@ -58,7 +59,16 @@ class MetricRequest(BaseModel):
         None, description="For ratio: what of `event` is added up; null is count."
     )
     denominator: MetricKey | None = Field(
-        None, description="For ratio: another metric's key (not a ratio), or an event's name: how often it happened."
+        None,
+        description="For ratio: another metric's key (of type proportion, count or sum), or an event's name: how "
+        "often it happened.",
+    )
+    quantile: float | None = Field(
+        None, gt=0, lt=1, allow_inf_nan=False, description="For quantile: which one; 0.5 is the median."
+    )
+    of: PropertyName | None = Field(
+        None,
+        description="For quantile: `value` (the event's own, default) or the name of a property that is a number.",
     )
 
 
@@ -102,6 +112,8 @@ def put_metric(session: Session, project_id: int, key: str, request: MetricReque
     row.cap = request.cap.model_dump(exclude_none=True) if request.cap else None
     row.denominator = request.denominator
     row.numerator = (request.numerator or "count") if request.type == "ratio" else None
+    row.quantile = request.quantile
+    row.of = (request.of or VALUE) if request.type == "quantile" else None
     session.add(row)
     session.flush()
     return row
@@ -183,6 +195,7 @@ def _check(session: Session, project_id: int, key: str, request: MetricRequest) 
     if request.cap is not None:
         _check_cap(request)
     _check_ratio(session, project_id, key, request)
+    _check_quantile(request)
 
 
 def _check_cap(request: MetricRequest) -> None:
@@ -190,6 +203,9 @@ def _check_cap(request: MetricRequest) -> None:
         raise InvalidInputError.at(
             "/cap", "not_for_proportions", "A proportion is 0 or 1; only counts and sums need a cap."
         )
+    if request.type == "quantile":
+        detail = "A quantile needs no cap: how far out the largest numbers lie does not move it."
+        raise InvalidInputError.at("/cap", "not_for_quantiles", detail)
     if request.cap is not None and (request.cap.value is None) == (request.cap.percentile is None):
         raise InvalidInputError.at("/cap", "one_of", "Give either value or percentile.")
 
@@ -209,9 +225,21 @@ def _check_ratio(session: Session, project_id: int, key: str, request: MetricReq
         below = _denominator(session, project_id, request.denominator)
     except NotFoundError as error:
         raise InvalidInputError.at("/denominator", "unknown_metric", error.detail) from None
-    if below.type == "ratio":
-        detail = "The denominator must be of type proportion, count or sum, not itself a ratio."
+    if below.type in {"ratio", "quantile"}:
+        detail = f"The denominator must be of type proportion, count or sum, not itself a {below.type}."
         raise InvalidInputError.at("/denominator", "ratio_of_ratio", detail)
+
+
+def _check_quantile(request: MetricRequest) -> None:
+    if request.type == "quantile":
+        if request.quantile is None:
+            detail = "A quantile needs `quantile`, between 0 and 1: 0.5 is the median."
+            raise InvalidInputError.at("/quantile", "missing", detail)
+        return
+    for name in ("quantile", "of"):
+        if getattr(request, name) is not None:
+            detail = f"Only a metric of type quantile has a `{name}`."
+            raise InvalidInputError.at(f"/{name}", "only_for_quantiles", detail)
 
 
 def _denominator(session: Session, project_id: int, key: str) -> Metric:

@@ -64,7 +64,7 @@ def remember(stores: Stores, experiment: Experiment, *, now: dt.datetime) -> str
         metrics = {**own, **_catalogued(session, experiment, own)}
     if experiment.stopped_at is None or matured_at(experiment, metrics) > now:
         return "waiting"
-    usable = {key: found for key, found in metrics.items() if found.metric.type != "ratio"}
+    usable = {key: found for key, found in metrics.items() if found.metric.type not in {"ratio", "quantile"}}
     usable = dict(list(usable.items())[:MOST_METRICS])
     row, why = _sums(stores, experiment, usable, now=now)
     past = PastExperiment(
@@ -142,17 +142,18 @@ def _sums(
     if not exposed.days:
         return None, "No exposures are known, or only daily totals: they do not say how metrics go together."
     if not metrics:
-        return None, "Only ratios were measured; the history takes proportions, counts and sums."
+        return None, "Only ratios or quantiles were measured; the history takes proportions, counts and sums."
     groups = plan_groups(metrics, 0, None)
     row = sum_together(stores.events, experiment.project_id, experiment, groups, as_of=now)
     row = _with_units(row.select(list(metrics)))
+    row = row.select([key for place, key in enumerate(row.columns) if not np.isnan(row.totals[:, place]).any()])
     impossible = [why for arm in _core_arms(row) if (why := check_arm(arm))]
     if len(row.arms) < 2 or row.arms[0] != experiment.variants[0]["key"]:  # noqa: PLR2004 - a comparison takes two
         return None, "The control or every other variant has fewer than two units whose windows have elapsed."
     if impossible:
         return None, impossible[0]
     checks = read_result(stores, experiment.project_id, experiment.key, now=now).checks
-    broken = [check.detail for check in checks if not check.passed]
+    broken = [check.detail for check in checks if check.holds_back and not check.passed]
     return row, f"Its data cannot be trusted: {broken[0]}"[:500] if broken else ""
 
 

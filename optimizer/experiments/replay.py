@@ -17,7 +17,7 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 
-from optimizer.core.stats.cross import CrossMoments
+from optimizer.core.stats.cross import LARGEST, CrossMoments
 from optimizer.core.stats.effects import Floats
 from optimizer.core.stats.splits import second_arms
 from optimizer.experiments.cohort import UNIT_COLUMNS
@@ -137,6 +137,7 @@ def replay(store: EventStore, project_id: int, period: Period, group: Group) -> 
         changes = _by_look(_seen(period, group, part, events), group)
         found = changes.group_by("look", "bucket").agg(**sums).to_pyarrow()
         numbers = np.column_stack([found[name].to_numpy() for name in sums]).astype(float)
+        numbers[~(np.abs(numbers) <= LARGEST)] = np.nan  # too large to compute with: unknown in every split
         np.add.at(buckets, (found["look"].to_numpy() - 1, found["bucket"].to_numpy()), numbers)
     grown = buckets.cumsum(0)
     return Replayed(_places(group, list(sums)), grown.sum(1), np.stack([second_arms(look) for look in grown]))

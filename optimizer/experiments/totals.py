@@ -100,6 +100,7 @@ def _of_one_system(rows: Rows) -> list[Mapping[str, Any]]:
 
 def _why_not(metric: Metric) -> str:
     reasons = (
+        (metric.type == "quantile", "A quantile needs the number of every single occurrence"),
         (metric.type == "ratio", "A ratio's variance needs both its parts per visitor"),
         (metric.window_hours is not None, "A window is counted from each visitor's exposure"),
         (bool(metric.where), "Totals per event name do not say which properties it carried"),

@@ -211,6 +211,11 @@ class EventStore(ABC):
         text: ir.StringValue = events.properties.cast("json")[name].str
         return text
 
+    def number_property(self, events: ir.Table, name: str) -> ir.FloatingValue:
+        """Return a property where it is a number, else null."""
+        number: ir.FloatingValue = events.properties.cast("json")[name].float
+        return number
+
     def digest(self, text: ir.StringValue) -> ir.StringValue:
         """Return the MD5 of a text as 32 hexadecimal digits: the same on every engine."""
         digits: ir.StringValue = text.hexdigest("md5")

@@ -13,6 +13,7 @@ def catalogued(client: KeyedClient) -> KeyedClient:
         client.put(f"/v1/catalog/events/{name}", json={"kind": "process_milestone"})
     client.put("/v1/metrics/orders", json={"type": "count", "event": "purchase", "cap": {"value": 10}})
     client.put("/v1/metrics/rate", json={"type": "ratio", "event": "purchase", "denominator": "view_item"})
+    client.put("/v1/metrics/slow", json={"type": "quantile", "event": "purchase", "quantile": 0.9, "of": "load_ms"})
     return client
 
 
@@ -26,6 +27,10 @@ def test_a_metric_is_shown_as_it_was_given(catalogued: KeyedClient) -> None:
     assert {name: shown.json[name] for name in given} == given
     assert catalogued.get("/v1/metrics/order-value").json == shown.json
     assert catalogued.get("/v1/metrics/rate").json["numerator"] == "count"
+    slow = catalogued.get("/v1/metrics/slow").json
+    assert (slow["type"], slow["quantile"], slow["of"]) == ("quantile", 0.9, "load_ms")
+    big = catalogued.put("/v1/metrics/big", json={"type": "quantile", "event": "purchase", "quantile": 0.5}).json
+    assert big["of"] == "value"
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,14 @@ def test_a_metric_is_shown_as_it_was_given(catalogued: KeyedClient) -> None:
         ({"type": "ratio", "denominator": "nothing"}, "/denominator", "neither a metric nor a known event"),
         ({"type": "ratio", "denominator": "rate"}, "/denominator", "not itself a ratio"),
         ({"type": "ratio", "denominator": "new"}, "/denominator", "divided by itself"),
+        ({"type": "ratio", "denominator": "slow"}, "/denominator", "not itself a quantile"),
+        ({"quantile": 0.5}, "/quantile", "Only a metric of type quantile"),
+        ({"of": "price"}, "/of", "Only a metric of type quantile"),
+        ({"type": "quantile"}, "/quantile", "0.5 is the median"),
+        ({"type": "quantile", "quantile": 1}, "/quantile", ""),
+        ({"type": "quantile", "quantile": 0.5, "of": ""}, "/of", ""),
+        ({"type": "quantile", "quantile": 0.5, "cap": {"value": 9}}, "/cap", "needs no cap"),
+        ({"type": "quantile", "quantile": 0.5, "denominator": "orders"}, "/denominator", "Only a ratio"),
     ],
 )
 def test_what_does_not_fit_is_named(catalogued: KeyedClient, change: dict[str, Any], pointer: str, said: str) -> None:

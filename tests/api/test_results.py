@@ -274,7 +274,7 @@ def test_a_stopped_experiment_waits_for_windows_and_is_never_told_to_continue(
     assert ended["reasons"][-1] == "The test has ended, 39,400 visitors short of 40,000 planned."
 
 
-def test_more_logins_in_one_variant_are_noticed(shop: KeyedClient, add_exposures: Add, clock: Clock) -> None:
+def test_more_logins_in_one_variant_are_warned_of(shop: KeyedClient, add_exposures: Add, clock: Clock) -> None:
     run(shop)
     rows = []
     for number in range(400):
@@ -284,6 +284,11 @@ def test_more_logins_in_one_variant_are_noticed(shop: KeyedClient, add_exposures
         rows.append({"experiment": "pdp", "variant": variant, "timestamp": NOON, **who})
     add_exposures(rows)
     clock.forward(days=1)
-    [check] = [check for check in read(shop)["checks"] if check["name"] == "merged_visitors"]
-    assert check["passed"] is False
+    body = read(shop)
+    [check] = [check for check in body["checks"] if check["name"] == "merged_visitors"]
+    assert (check["passed"], check["holds_back"]) == (False, False)
     assert "40 of 200, 100 of 200" in check["detail"]
+    assert any("40 of 200, 100 of 200" in said and "where more log in" in said for said in body["warnings"])
+    assert body["decision"]["action"] == "continue"  # it warns: the change itself may be why people log in
+    page = shop.get("/v1/experiments/pdp/report?format=html").text
+    assert '<li class="warned">\n      <b>! merged visitors</b>' in page

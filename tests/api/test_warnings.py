@@ -21,6 +21,11 @@ def metric(request: pytest.FixtureRequest, client: KeyedClient) -> str:
     client.put("/v1/catalog/events/purchase", json={"kind": "macro"})
     body = {"type": "proportion", "event": "purchase", "window_hours": 24}
     assert client.put("/v1/metrics/day-1", json=body).status_code == 200
+    client.put("/v1/catalog/events/visit_start", json={"kind": "secondary_action"})
+    per_visit = {"type": "ratio", "event": "purchase", "denominator": "visit_start", "window_hours": 24}
+    assert client.put("/v1/metrics/per-visit", json=per_visit).status_code == 200
+    median = {"type": "quantile", "event": "purchase", "quantile": 0.5}
+    assert client.put("/v1/metrics/median", json=median).status_code == 200
     return str(request.param)
 
 
@@ -30,10 +35,17 @@ def warned(
 ) -> Callable[..., dict[str, Any]]:
     """Run an experiment with these rates by day and variant, and read it when all is over."""
 
-    def read(rate: ByDay, effect: ByDay, *, share: ByDay = lambda _: 0.5, days: int = DAYS) -> dict[str, Any]:
+    def read(
+        rate: ByDay,
+        effect: ByDay,
+        *,
+        share: ByDay = lambda _: 0.5,
+        days: int = DAYS,
+        primary: str = metric,
+    ) -> dict[str, Any]:
         clock.now = START
         variants = [{"key": "control"}, {"key": "treatment"}]
-        body = {"key": "x", "variants": variants, "primary_metric": metric, "planned_visitors": 40_000}
+        body = {"key": "x", "variants": variants, "primary_metric": primary, "planned_visitors": 40_000}
         assert client.post("/v1/experiments", json=body).status_code == 201
         client.post("/v1/experiments/x/start", json={"at": START.isoformat()})
         exposures, events = [], []
@@ -48,7 +60,13 @@ def warned(
                 exposures += [{"experiment": "x", "variant": variant, "user_id": u, "timestamp": at} for u in users]
                 bought = users[: round(units * likely)]
                 events += [
-                    {"name": "purchase", "user_id": u, "timestamp": at + dt.timedelta(hours=1)} for u in bought
+                    {"name": "purchase", "user_id": u, "timestamp": at + dt.timedelta(hours=1), "value": 9.0}
+                    for u in bought
+                ]
+                events += [
+                    {"name": "visit_start", "user_id": u, "timestamp": at + dt.timedelta(hours=visit)}
+                    for place, u in enumerate(users)
+                    for visit in range(1, 2 + place % 3)
                 ]
         add_exposures(exposures)
         add_events(events)
@@ -94,3 +112,17 @@ def test_a_ramp_between_unlike_days_gives_the_effect_within_days(warned: Callabl
 def test_less_than_a_week_is_said(warned: Callable[..., dict[str, Any]]) -> None:
     [said] = warned(lambda _: 0.3, lambda _: 0.05, days=3)["warnings"]
     assert said == "5.0 days of data: less than a whole week, and weekdays differ from weekends."
+
+
+def test_a_ratio_is_looked_at_too(warned: Callable[..., dict[str, Any]]) -> None:
+    [said] = warned(lambda _: 0.2, lambda day: 0.25 * 0.75**day, primary="per-visit")["warnings"]
+    assert said.startswith("treatment: The effect fades from +0.")
+
+
+def test_a_steady_ratio_is_not_warned_of(warned: Callable[..., dict[str, Any]]) -> None:
+    assert warned(lambda _: 0.3, lambda _: 0.05, primary="per-visit")["warnings"] == []
+
+
+def test_of_a_quantile_it_is_said_that_nothing_was_looked_for(warned: Callable[..., dict[str, Any]]) -> None:
+    [said] = warned(lambda _: 0.3, lambda _: 0.05, primary="median")["warnings"]
+    assert "not looked for in a quantile" in said

@@ -40,6 +40,7 @@ QUESTIONS: dict[str, tuple[str, str, Any]] = {
     **{f"results by {by}": ("GET", f"/v1/experiments/pdp/results?dimension={by}", None)
        for by in ("device", "source", "placement")},
     "results of every kind of metric": ("GET", "/v1/experiments/kinds/results", None),
+    "results of every kind by placement": ("GET", "/v1/experiments/kinds/results?dimension=placement", None),
     "results from daily totals": ("GET", "/v1/experiments/totals/results", None),
     "segment size": ("POST", "/v1/segments/preview", {"definition": {"all": [
         {"did": "add_to_cart", "within_days": 30, "where": {"placement": "product_page"}},
@@ -130,6 +131,8 @@ def prepare(client: KeyedClient) -> None:
                   "where": {"placement": "list", "size": 1}},
         "per view": {"type": "ratio", "event": "purchase", "numerator": "sum", "denominator": "view_item",
                      "window_hours": 300},
+        "median order": {"type": "quantile", "event": "purchase", "quantile": 0.5, "window_hours": 300},
+        "large size": {"type": "quantile", "event": "view_item", "quantile": 0.8, "of": "size"},
     }  # fmt: skip
     for key, body in metrics.items():
         assert client.put(f"/v1/metrics/{key}", json=body).status_code == 200

@@ -12,7 +12,8 @@ import pytest
 from optimizer.core.stats.comparison import Arm, Design, compare
 from optimizer.core.stats.moments import Moments
 from optimizer.errors import InvalidInputError
-from optimizer.experiments.aa import SPLIT_CHECK, ReplayAnswer, ReplayRequest, replay_history
+from optimizer.experiments.aa import ReplayAnswer, ReplayRequest, replay_history
+from optimizer.experiments.alarms import SPLIT_CHECK
 from optimizer.experiments.columns import plan_groups
 from optimizer.experiments.metrics import Resolved
 from optimizer.experiments.replay import Period, replay
@@ -71,7 +72,18 @@ def test_units_split_one_by_one_raise_as_many_false_alarms_as_promised(shop: Sto
         assert 0.0 <= sequential < 0.04  # the sequence is wider at every look
     assert found[SPLIT_CHECK, "fixed"] == pytest.approx(0.001, abs=0.006)
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
-    assert told[-1] == ("done", 6, 6)
+    assert told[-1] == ("done", 10, 10)
+    for metric in ("purchase", "revenue"):
+        planned, believed = found[metric, "group_sequential"], found[metric, "bayesian"]
+        assert planned is not None
+        assert believed is not None
+        assert planned < 0.085  # over five looks together
+        assert believed > 0.1  # six looks, and no promise
+    assert (found["purchase", "group_sequential"] or 0) > 0.02
+    assert "no guarantee" in answer.conclusion
+    held = {row.verdict for row in answer.rates if row.method == "bayesian"}
+    assert held == {"nothing_promised"}
+    assert {row.promised for row in answer.rates if row.method == "bayesian"} == {None}
     assert measured(shop, project_id, methods=["fixed"], seed="other") != answer
 
 
@@ -155,4 +167,36 @@ def test_rates_are_taken_over_the_splits_that_had_a_verdict(
     assert (rare.verdict, rare.rate, rare.splits) == ("no_verdict", None, 0)
     assert "Too early" in rare.detail
     assert answer.as_promised is None
-    assert "Nothing could be measured" in answer.conclusion
+    assert "no metric had a verdict" in answer.conclusion
+
+
+def test_a_quantile_is_not_replayed_and_that_is_said(shop: Stores, project_id: int) -> None:
+    with shop.control.session() as session:
+        median = Metric(project_id=project_id, key="median", type="quantile", event="purchase", quantile=0.5)
+        session.add(median)
+    answer = measured(shop, project_id, metrics=["purchase", "median"], methods=["fixed"])
+    [row] = [row for row in answer.rates if row.metric == "median"]
+    assert (row.verdict, row.rate) == ("no_verdict", None)
+    assert "no sum over units" in row.detail
+    assert answer.as_promised is True
+    with pytest.raises(InvalidInputError, match="no sum over units"):
+        measured(shop, project_id, metrics=["median"])
+
+
+def test_what_promises_nothing_is_measured_and_never_judged(shop: Stores, project_id: int) -> None:
+    answer = measured(shop, project_id, methods=["bayesian"], metrics=["revenue"], bits=6)
+    assert answer.rates[-1].verdict == "nothing_promised"
+    assert "no guarantee" in answer.rates[-1].detail
+    assert answer.as_promised is None
+    assert "promise nothing" in answer.conclusion
+
+
+def test_planned_looks_are_those_that_an_experiment_takes(shop: Stores, project_id: int) -> None:
+    rates = [
+        measured(
+            shop, project_id, methods=["group_sequential"], metrics=["purchase"], bits=8, spending=spending, looks=4
+        )
+        for spending in ("obrien_fleming", "pocock")
+    ]
+    assert all(answer.as_promised for answer in rates)
+    assert rates[0] != rates[1]

@@ -13,8 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from optimizer.core.stats import quantiles
+from optimizer.core.stats.quantiles import clustered_quantile, quantile_row
 from optimizer.experiments.columns import Column, Group, plan_groups
 from optimizer.experiments.metrics import Resolved
+from optimizer.experiments.quantiles import read_quantiles
 from optimizer.experiments.scan import Scan, sum_together, sum_up
 from optimizer.storage.events import EVENT_SCHEMA, EXPOSURE_SCHEMA, EventStore
 from optimizer.storage.open import open_event_store
@@ -213,3 +216,63 @@ def by_column(group: Group, name: str) -> dict[str, list[float]]:
         for arm, rows in by_arm.items():
             found.setdefault(arm, []).extend(one[place] for one in rows)
     return found
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "more"),
+    [
+        ("purchase", 0.5, {}),
+        ("add_to_cart", 0.8, {"window_hours": 72}),
+        ("view_item", 0.99, {"where": {"channel": "web", "size": 2}}),
+        ("view_item", 0.3, {"of": "size"}),
+    ],
+)
+def test_a_quantile_is_that_of_every_occurrence_in_memory(
+    store: EventStore, event: str, level: float, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantiles, "FEWEST_UNITS", 10)  # this shop is small
+    wanted = Resolved(metric("q", "quantile", event, quantile=level, **more))
+    [row] = read_quantiles(store, experiment(), {"q": wanted, "bought": METRICS["bought"]}, as_of=AS_OF)["q"].values()
+    arms = {}
+    for arm in ("a", "b", "nobody"):
+        units = [unit for unit in mature(more.get("window_hours")) if members()[unit][0] == arm]
+        seen = [(value, unit) for unit in units for value in occurrences(unit, event, more)]
+        values, whose = [value for value, _ in seen], [unit for _, unit in seen]
+        arms[arm] = (len(units), clustered_quantile(values, whose, level) if seen else None)
+    expected = quantile_row(arms)
+    assert arms["a"][1] is not None
+    assert (arms["a"][1].standard_error is None) == (level == 0.99)
+    for name in ("n", "totals", "products"):
+        np.testing.assert_allclose(getattr(row, name), getattr(expected, name), rtol=1e-12)
+
+
+def test_quantiles_are_split_by_a_dimension(store: EventStore) -> None:
+    wanted = {"q": Resolved(metric("q", "quantile", "purchase", quantile=0.5))}
+    events = store.events(1)
+    split = events.group_by(unit=events.unit_id).agg(split=events.name.min())
+    found = read_quantiles(store, experiment(), wanted, as_of=AS_OF, split=split)["q"]
+    whole = read_quantiles(store, experiment(), wanted, as_of=AS_OF)["q"][""]
+    assert set(found) <= {"", *NAMES}
+    np.testing.assert_allclose(sum(row.n for row in found.values()), whole.n)
+    occurred = whole.columns.index("observations")
+    np.testing.assert_allclose(sum(row.totals[:, occurred] for row in found.values()), whole.totals[:, occurred])
+
+
+def mature(window_hours: float | None) -> list[str]:
+    window = dt.timedelta(hours=window_hours or 0)
+    return [unit for unit, (_, first) in members().items() if not window or first + window <= AS_OF]
+
+
+def occurrences(unit: str, event: str, more: dict[str, Any]) -> list[float]:
+    first = members()[unit][1]
+    hours = more.get("window_hours")
+    until = first + dt.timedelta(hours=hours) if hours else START + dt.timedelta(days=15)
+    both = '{"channel": "web", "size": 2}'
+    rows = [
+        row for row in EVENTS
+        if row["unit_id"] == unit and row["name"] == event and first <= row["timestamp"] <= until
+        and ("where" not in more or row["properties"] == both)
+    ]  # fmt: skip
+    if "of" in more:
+        return [2.0 for row in rows if row["properties"] == both]
+    return [row["value"] for row in rows if row["value"] is not None]

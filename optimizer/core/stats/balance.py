@@ -13,6 +13,7 @@ import numpy as np
 from scipy import special
 
 from optimizer.core.stats.cross import CrossMoments
+from optimizer.core.stats.words import p_words
 
 RED_BELOW = 0.001
 EXPECTED_CELL = 5.0
@@ -61,7 +62,7 @@ def asymmetry(happened: Sequence[int], units: Sequence[int], what: str) -> Balan
         return Balance(1.0, "too_few", f"Units {what} by arm: {shown}; too few to compare.")
     statistic = ((seen - whole * share) ** 2 / (whole * share * (1 - share))).sum()
     p_value = float(special.chdtrc(len(whole) - 1, statistic))
-    return Balance(p_value, "ok", f"Units {what} by arm: {shown}; p = {p_value:.3g} that the shares are equal.")
+    return Balance(p_value, "ok", f"Units {what} by arm: {shown}; {p_words(p_value, 3)} that the shares are equal.")
 
 
 def covariate_balance(row: CrossMoments, column: str) -> Balance:
@@ -90,4 +91,6 @@ def covariate_balance(row: CrossMoments, column: str) -> Balance:
     statistic /= 1 + 2 * (count - 2) / (count**2 - 1) * spread
     p_value = float(special.fdtrc(count - 1, (count**2 - 1) / (3 * spread), statistic))
     shown = ", ".join(f"{name} {value:.4g}" for name, value in zip(np.array(row.arms)[filled], mean, strict=True))
-    return Balance(p_value, "ok", f"{column} before exposure: {shown}; p = {p_value:.3g} that the means are equal.")
+    return Balance(
+        p_value, "ok", f"{column} before exposure: {shown}; {p_words(p_value, 3)} that the means are equal."
+    )

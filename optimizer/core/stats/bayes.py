@@ -7,10 +7,11 @@ at repeatedly: a result must say so (`CAUTION`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from optimizer.core.stats.effects import Floats
@@ -18,14 +19,15 @@ from optimizer.core.stats.pairs import Judged, Pairs, overlay
 from optimizer.core.stats.ratios import Lifts, Relation, relative_lifts
 
 CAUTION = "A Bayesian figure carries no guarantee on the error rate when it is read repeatedly."
-FINENESS = 0.4  # of the quadrature on the logit scale, in standard deviations of the sharper posterior
-FEWEST, MOST = 41, 401  # nodes; the trapezoid rule's error falls geometrically in their number
+FINENESS = 0.7  # of the quadrature on the logit scale, in standard deviations of the sharper posterior
+FEWEST, MOST = 21, 401  # nodes; the trapezoid rule's error falls geometrically in their number
 SKEWED = 20.0  # a posterior with a smaller parameter is not yet bell-shaped and gets half of MOST at least
-FAR = 37.0  # logit beyond which a rate is 0 or 1 to a float
-REACH = 1e-15  # tail mass that is left out on each side
+BROKEN = 2.0  # one with a smaller parameter still has density where the scale ends, and gets all of MOST
+FAR = 37.0  # standard deviations beyond which a normal density is 0 to a float
+REACH = 1e-12  # tail mass that is left out on each side
 STEPS = 40
 MOST_UNITS = 1e9  # beyond, a posterior is normal to all digits shown, and incomplete beta functions take seconds
-CLOSE = 1e-6  # a last step so small, in standard deviations, leaves an error of its square
+CLOSE = 3e-4  # probits missed, before a last secant: it leaves far less
 
 
 class Prior(NamedTuple):
@@ -67,12 +69,23 @@ class Belief(NamedTuple):
 
 
 class Betas(NamedTuple):
-    """Beta posteriors of pairs; arrays of shape (pairs,)."""
+    """Beta posteriors of pairs; arrays of shape (pairs,).
+
+    Attributes:
+        yes_a: First parameter of the baseline's.
+        no_a: Second parameter.
+        yes_b: First parameter of the arm's.
+        no_b: Second parameter.
+        ends_a: Logits of the baseline's rate that leave next to no mass outside.
+        ends_b: Likewise of the arm's.
+    """
 
     yes_a: Floats
     no_a: Floats
     yes_b: Floats
     no_b: Floats
+    ends_a: tuple[Floats, Floats]
+    ends_b: tuple[Floats, Floats]
 
 
 def judge_by_belief(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:
@@ -90,8 +103,8 @@ def judge_by_belief(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:
     part, level = pairs.take(places.tolist()), alpha[places] / 2
     of = betas(part.total_a, part.n_a, part.total_b, part.n_b, prior)
     belief, (mean_a, mean_b), deviation = believe(of), _means(of), np.sqrt(sum(_variances(of)))
-    ends = np.sort([difference_quantile(of, at) for at in (level, 1 - level)], axis=0)
-    ratios = [ratio_quantile(of, at) - 1 for at in (np.full(len(level), 0.5), level, 1 - level)]
+    ends = np.sort(difference_quantiles(of, [level, 1 - level]), axis=0)
+    ratios = [found - 1 for found in ratio_quantiles(of, [np.full(len(level), 0.5), level, 1 - level])]
     ratio_ends = np.sort(ratios[1:], axis=0)
     lifts = Lifts(ratios[0], ratio_ends[0], ratio_ends[1], np.full(len(level), "credible", object))
     exact = Judged(
@@ -118,111 +131,150 @@ def betas(yes_a: Floats, n_a: Floats, yes_b: Floats, n_b: Floats, prior: Prior) 
     if prior.conversions <= 0 or prior.others <= 0:
         raise ValueError("prior needs conversions and others above 0")
     one, other = prior.conversions, prior.others
-    return Betas(yes_a + one, n_a - yes_a + other, yes_b + one, n_b - yes_b + other)
+    a, b = ((yes + one, n - yes + other) for yes, n in ((yes_a, n_a), (yes_b, n_b)))
+    return Betas(*a, *b, _ends(*a), _ends(*b))
 
 
 def believe(of: Betas) -> Belief:
     """Integrate the posteriors of two independent rates.
 
-    With F the distribution and f the density of each rate: P(p_b > p_a) = ∫ f_b F_a, and the expected losses are
-    ∫ F_b (1 − F_a) and ∫ F_a (1 − F_b).
+    Over the points x of the sharper one, against which the other's distribution F is smooth: the chance that the
+    other is below is E F(x), and what it falls short of x is E max(x − p, 0) = x·F(x) − μ·F₊(x), μ its mean and F₊
+    the distribution with one success more, which is F(x) less a term in closed form. The two losses differ by the
+    difference of the means.
     """
-    low = np.minimum(_low(of.yes_a, of.no_a), _low(of.yes_b, of.no_b))
-    high = np.maximum(-_low(of.no_a, of.yes_a), -_low(of.no_b, of.yes_b))
-    logit, step = _grid(of, np.maximum(low, -FAR), np.minimum(high, FAR))
-    rate, rest = special.expit(logit), special.expit(-logit)
-    slope = rate * rest * step[:, None]
-    below_a, below_b = _below(of.yes_a, of.no_a, rate), _below(of.yes_b, of.no_b, rate)
-    above_a, above_b = _below(of.no_a, of.yes_a, rest), _below(of.no_b, of.yes_b, rest)
-    weight = _weights(of, of.yes_b, of.no_b)
-    chance = (weight.mass * _below(of.yes_a, of.no_a, weight.rate)).sum(1)
-    return Belief(chance, (below_b * above_a * slope).sum(1), (below_a * above_b * slope).sum(1))
-
-
-def difference_quantile(of: Betas, level: Floats) -> Floats:
-    """Return the quantile of p_b − p_a under the posterior."""
+    of_b = 1 / of.yes_b + 1 / of.no_b < 1 / of.yes_a + 1 / of.no_a
+    sharp = _weights(of, of_b)
+    yes, no = np.where(of_b, of.yes_a, of.yes_b), np.where(of_b, of.no_a, of.no_b)
+    below = _below(yes, no, sharp.rate)
+    one_more = np.exp(_log_density(yes, no, sharp.logit) - (special.betaln(yes, no) + np.log(yes))[:, None])
+    short = sharp.rate * below - (yes / (yes + no))[:, None] * (below - one_more)
+    lower, less = (sharp.mass * below).sum(1), (sharp.mass * short).sum(1)
     mean_a, mean_b = _means(of)
-    return _quantile(of, level, mean_b - mean_a, _variances(of), lambda rate, x: rate + x)
+    loss = np.where(of_b, less - (mean_b - mean_a), less)
+    baseline_loss = np.where(of_b, less, less + (mean_b - mean_a))
+    return Belief(np.where(of_b, lower, 1 - lower), np.maximum(loss, 0.0), np.maximum(baseline_loss, 0.0))
 
 
-def ratio_quantile(of: Betas, level: Floats) -> Floats:
-    """Return the quantile of p_b/p_a under the posterior."""
-    mean_a, mean_b = _means(of)
-    variances = (
-        special.polygamma(1, of.yes_a) - special.polygamma(1, of.yes_a + of.no_a),
-        special.polygamma(1, of.yes_b) - special.polygamma(1, of.yes_b + of.no_b),
+def difference_quantiles(of: Betas, levels: Sequence[Floats]) -> list[Floats]:
+    """Return quantiles of p_b − p_a under the posterior."""
+    (mean_a, mean_b), (variance_a, variance_b), (third_a, third_b) = _means(of), _variances(of), _third_cumulants(of)
+    scale = _Scale(mean_b - mean_a, variance_a, variance_b, third_b - third_a, lambda rate, x: rate + x)
+    return _quantiles(of, levels, scale)
+
+
+def ratio_quantiles(of: Betas, levels: Sequence[Floats]) -> list[Floats]:
+    """Return quantiles of p_b/p_a under the posterior."""
+    # Cumulants of the logarithm of a Beta variable are differences of polygamma functions.
+    (variance_a, third_a), (variance_b, third_b) = (
+        [special.polygamma(order, yes) - special.polygamma(order, yes + no) for order in (1, 2)]
+        for yes, no in ((of.yes_a, of.no_a), (of.yes_b, of.no_b))
     )
-    return np.exp(_quantile(of, level, np.log(mean_b / mean_a), variances, lambda rate, x: rate * np.exp(x)))
+    mean_a, mean_b = _means(of)
+    centre = np.log(mean_b / mean_a)
+    scale = _Scale(centre, variance_a, variance_b, third_b - third_a, lambda rate, x: rate * np.exp(x))
+    return [np.exp(found) for found in _quantiles(of, levels, scale)]
 
 
-def _quantile(
-    of: Betas,
-    level: Floats,
-    centre: Floats,
-    variances: tuple[Floats, Floats],
-    moved: Callable[[Floats, Floats], Floats],
-) -> Floats:
-    """Solve P(p_b ≤ moved(p_a, x)) = level for x: secants on the probit scale, where it is all but a line.
+class _Scale(NamedTuple):
+    """How two rates are compared: x such that p_b = moved(p_a, x), with its cumulants under the posterior."""
+
+    centre: Floats
+    variance_a: Floats
+    variance_b: Floats
+    third: Floats
+    moved: Callable[[Floats, Floats], Floats]
+
+
+def _quantiles(of: Betas, levels: Sequence[Floats], scale: _Scale) -> list[Floats]:
+    """Solve P(p_b ≤ moved(p_a, x)) = level for x.
 
     The sum runs over the points of the posterior that is sharper on the scale of the move, against which the other's
-    distribution is smooth. Where that is p_b's (`turned`), the same event reads p_a ≥ moved(p_b, −x). A secant that
-    does not halve what is missed is followed by a bisection.
+    distribution is smooth. Where that is p_b's (`turned`), the same event reads p_a ≥ moved(p_b, −x).
     """
-    spread, turned = np.sqrt(variances[0] + variances[1]), variances[1] < variances[0]
-    sharp = _weights(of, np.where(turned, of.yes_b, of.yes_a), np.where(turned, of.no_b, of.no_a))
+    turned = scale.variance_b < scale.variance_a
+    sharp = _weights(of, turned)
     yes, no = np.where(turned, of.yes_a, of.yes_b), np.where(turned, of.no_a, of.no_b)
-    sign, wanted = np.where(turned, -1.0, 1.0), special.ndtri(level)
+    sign = np.where(turned, -1.0, 1.0)
 
     def probit(x: Floats) -> Floats:
-        reached = np.clip(moved(sharp.rate, (sign * x)[:, None]), 0.0, 1.0)
+        reached = np.clip(scale.moved(sharp.rate, (sign * x)[:, None]), 0.0, 1.0)
         below = (sharp.mass * _below(yes, no, reached)).sum(1)
         chance = np.where(turned, 1 - below, below)
-        answer: Floats = special.ndtri(np.clip(chance, 1e-300, 1 - 1e-16)) - wanted
-        return answer
+        return np.asarray(special.ndtri(np.clip(chance, 1e-300, 1 - 1e-16)), float)
 
-    low, high = centre - 40 * spread, centre + 40 * spread
-    x, before = centre + wanted * spread, centre + (wanted + 0.1) * spread
-    missed, missed_before = probit(x), probit(before)
+    # Each starts where the first three cumulants put it (Cornish and Fisher 1938), and gives another its first slope.
+    spread, wanted = np.sqrt(scale.variance_a + scale.variance_b), [special.ndtri(level) for level in levels]
+    bend = np.clip(scale.third / spread**3, -1, 1) / 6
+    starts = [scale.centre + spread * (z + bend * (z**2 - 1)) for z in wanted]
+    if len(starts) == 1:
+        starts.append(starts[0] + 0.1 * spread)
+    points = [(start, probit(start)) for start in starts]
+    ends = (scale.centre - 40 * spread, scale.centre + 40 * spread)
+    return [_solve(probit, z, points[place], points[place - 1], ends) for place, z in enumerate(wanted)]
+
+
+def _solve(
+    probit: Callable[[Floats], Floats],
+    wanted: Floats,
+    start: tuple[Floats, Floats],
+    other: tuple[Floats, Floats],
+    ends: tuple[Floats, Floats],
+) -> Floats:
+    """Find where the probit is `wanted`: secants, because it is all but a line.
+
+    A secant that does not halve what is missed is followed by a bisection.
+    """
+    low, high = ends
+    (x, missed), (before, missed_before) = ((place, reached - wanted) for place, reached in (start, other))
     for _ in range(STEPS):
         low, high = np.where(missed < 0, x, low), np.where(missed >= 0, x, high)
         rise = missed - missed_before
         secant = x - missed * (x - before) / np.where(rise == 0, 1.0, rise)
         fast = (rise != 0) & (2 * np.abs(missed) < np.maximum(np.abs(missed_before), 1.0))
+        fast &= (secant > low) & (secant < high)
+        if (np.abs(missed) < CLOSE).all():
+            return np.where(fast, secant, x)
         before, missed_before = x, missed
-        x = np.where((secant > low) & (secant < high) & fast, secant, (low + high) / 2)
-        if (np.abs(x - before) < CLOSE * spread).all():
-            break
-        missed = probit(x)
+        x = np.where(fast, secant, (low + high) / 2)
+        missed = probit(x) - wanted
     return x
 
 
 class _Weights(NamedTuple):
     """A posterior as points and their probabilities, shape (pairs, nodes)."""
 
+    logit: Floats
     rate: Floats
     mass: Floats
 
 
-def _weights(of: Betas, yes: Floats, no: Floats) -> _Weights:
-    logit, _ = _grid(of, _low(yes, no), -_low(no, yes))
-    log = yes[:, None] * special.log_expit(logit) + no[:, None] * special.log_expit(-logit)
-    mass = np.exp(log - log.max(1, keepdims=True))
-    return _Weights(special.expit(logit), mass / mass.sum(1, keepdims=True))
-
-
-def _grid(of: Betas, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-    least = np.minimum.reduce(of)
+def _weights(of: Betas, of_b: NDArray[np.bool_]) -> _Weights:
+    """Lay out the arm's posterior where `of_b`, else the baseline's."""
+    yes, no = np.where(of_b, of.yes_b, of.yes_a), np.where(of_b, of.no_b, of.no_a)
+    low, high = (np.where(of_b, b, a) for a, b in zip(of.ends_a, of.ends_b, strict=True))
     sharpest = np.sqrt(np.minimum(1 / of.yes_a + 1 / of.no_a, 1 / of.yes_b + 1 / of.no_b))
-    wanted = np.where(least < SKEWED, MOST / 2, 0) + (high - low) / (FINENESS * sharpest)
+    least = np.minimum.reduce([of.yes_a, of.no_a, of.yes_b, of.no_b])
+    wanted = np.where(least < BROKEN, MOST, np.where(least < SKEWED, MOST / 2, 0)) + (high - low) / (
+        FINENESS * sharpest
+    )
     nodes = int(np.clip(wanted.max(), FEWEST, MOST))
-    step = (high - low) / (nodes - 1)
-    return low[:, None] + step[:, None] * np.arange(nodes), step
+    logit = low[:, None] + ((high - low) / (nodes - 1))[:, None] * np.arange(nodes)
+    log = _log_density(yes, no, logit)
+    mass = np.exp(log - log.max(1, keepdims=True))
+    return _Weights(logit, special.expit(logit), mass / mass.sum(1, keepdims=True))
 
 
-def _low(yes: Floats, no: Floats) -> Floats:
-    """Return the logit below which a Beta posterior has next to no mass."""
-    found: Floats = special.logit(np.maximum(special.betaincinv(yes, no, REACH), 1e-300))
+def _log_density(yes: Floats, no: Floats, logit: Floats) -> Floats:
+    """Return the logarithm of a Beta density on the logit scale, but for its constant."""
+    found: Floats = yes[:, None] * special.log_expit(logit) + no[:, None] * special.log_expit(-logit)
     return found
+
+
+def _ends(yes: Floats, no: Floats) -> tuple[Floats, Floats]:
+    """Return the logits outside of which a Beta posterior has next to no mass."""
+    low, high = (special.logit(np.maximum(special.betaincinv(*one, REACH), 1e-300)) for one in ((yes, no), (no, yes)))
+    return low, -high
 
 
 def _below(yes: Floats, no: Floats, rate: Floats) -> Floats:
@@ -236,6 +288,14 @@ def _means(of: Betas) -> tuple[Floats, Floats]:
 def _variances(of: Betas) -> tuple[Floats, Floats]:
     a, b = of.yes_a + of.no_a, of.yes_b + of.no_b
     return of.yes_a * of.no_a / (a**2 * (a + 1)), of.yes_b * of.no_b / (b**2 * (b + 1))
+
+
+def _third_cumulants(of: Betas) -> tuple[Floats, Floats]:
+    found = []
+    for yes, no in ((of.yes_a, of.no_a), (of.yes_b, of.no_b)):
+        n = yes + no
+        found.append(2 * yes * no * (no - yes) / (n**3 * (n + 1) * (n + 2)))
+    return found[0], found[1]
 
 
 def _normal(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:

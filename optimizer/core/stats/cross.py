@@ -17,6 +17,7 @@ from optimizer.core.stats.effects import Floats
 from optimizer.core.stats.moments import Moments
 
 ROUNDING = 1e-9  # what sums of squares may lose before they contradict their sums
+LARGEST = 1e140  # beyond, a sum's square is no float any more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +30,7 @@ class CrossMoments:
         arms: Names of the arms, in the order of the first axis of every array.
         columns: Names of the numbers per unit (metrics, denominators, covariates, indicators).
         n: Units, shape (arms,).
-        totals: Σx, shape (arms, columns).
+        totals: Σx, shape (arms, columns). NaN marks a sum too large to compute with; so are its products then.
         products: Σxy, shape (arms, columns, columns), symmetric; the diagonal is Σx². NaN marks a pair whose sum the
             source did not give; asking for it is refused by name.
     """
@@ -49,7 +50,7 @@ class CrossMoments:
             raise ValueError("n, totals and products must have shapes (arms), (arms, columns), (arms, columns²)")
         if not (np.isfinite(self.n).all() and (self.n >= 0).all()):
             raise ValueError("n must be finite and not negative")
-        if not np.isfinite(self.totals).all() or np.isinf(self.products).any():
+        if np.isinf(self.totals).any() or np.isinf(self.products).any():
             raise ValueError("totals and products must be finite")
         squares = np.diagonal(self.products, axis1=1, axis2=2)
         if (squares * self.n[:, None] < self.totals**2 * (1 - ROUNDING)).any():
@@ -75,7 +76,7 @@ class CrossMoments:
         totals: ArrayLike,
         products: Mapping[tuple[str, str], ArrayLike],
     ) -> CrossMoments:
-        """Build a row from the sums of one grouped query.
+        """Build a row from the sums of one grouped query; what is too large to be squared becomes unknown.
 
         Args:
             arms: Names of the arms; an arm without units has n = 0 and sums of 0.
@@ -94,7 +95,10 @@ class CrossMoments:
             if one not in place or other not in place:
                 raise ValueError(f"products name ({one}, {other}), but the columns are {', '.join(columns)}")
             cells[:, place[one], place[other]] = cells[:, place[other], place[one]] = np.asarray(sums, float)
-        amounts = np.asarray(totals, float).reshape(len(arms), len(columns))
+        amounts = np.array(totals, float).reshape(len(arms), len(columns))
+        large = ~(np.abs(amounts) <= LARGEST) | np.isinf(np.diagonal(cells, axis1=1, axis2=2))
+        amounts[large] = np.nan
+        cells[large[:, :, None] | large[:, None, :] | np.isinf(cells)] = np.nan
         return cls(tuple(arms), tuple(columns), np.asarray(n, float), amounts, cells)
 
     @classmethod
@@ -123,7 +127,7 @@ class CrossMoments:
         """Return one column of one arm as `Moments`; `squares` is None where the source did not give it.
 
         Raises:
-            ValueError: There is no such arm or column.
+            ValueError: There is no such arm or column, or its sum is too large to be known.
         """
         at, place = self._arm(arm), self.place(column)
         squares = float(self.products[at, place, place])

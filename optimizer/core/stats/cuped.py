@@ -72,7 +72,7 @@ def adjust(n: Floats, means: Floats, covariances: Floats) -> Adjusted:
     centre = (n[:, None] * means[:, 1:]).sum(0) / max(n.sum(), 1.0)
     explained = covariances[:, 0, 1:] @ theta
     own = covariances[:, 0, 0]
-    variance = own + np.einsum("i,aij,j->a", theta, covariances[:, 1:, 1:], theta) - 2 * explained
+    variance = own + theta @ covariances[:, 1:, 1:] @ theta - 2 * explained
     if ((own > 0) & (variance <= 1e-9 * own)).any():  # nothing is left to test by but rounding
         detail = "The covariate explains all of the metric: is it really known before exposure?"
         return _unadjusted(means, covariances, "explains_all", detail)

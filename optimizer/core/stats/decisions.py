@@ -13,6 +13,7 @@ from typing import Literal
 
 from optimizer.core.stats.findings import Comparison
 from optimizer.core.stats.guardrails import Guardrail, non_inferiority
+from optimizer.core.stats.words import p_words
 
 __all__ = ["Action", "Candidate", "Check", "Decision", "Guardrail", "decide", "non_inferiority"]
 Action = Literal["ship", "stop", "continue", "investigate"]
@@ -24,15 +25,22 @@ class Check:
 
     Attributes:
         name: For example ``srm``.
-        passed: False makes the decision `investigate`.
+        passed: False makes the decision `investigate`, where it holds back.
         p_value: Where the check has one.
         detail: One sentence with its numbers.
+        holds_back: Whether a decision waits for it; else it warns and no more.
     """
 
     name: str
     passed: bool
     detail: str
     p_value: float | None = None
+    holds_back: bool = True
+
+    @property
+    def red(self) -> bool:
+        """Whether nothing may be decided."""
+        return self.holds_back and not self.passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,7 @@ def decide(
         planned: Planned total, if there is one.
         pace: Turns what is missing into days.
     """
-    broken = [check.detail for check in checks if not check.passed]
+    broken = [check.detail for check in checks if check.red]
     if broken:
         return Decision("investigate", ("The data cannot be trusted yet.", *broken))
     unharmed = [candidate for candidate in candidates if not _harms(candidate)]
@@ -137,7 +145,7 @@ def _held(winner: Candidate, held: Sequence[Guardrail], pace: Pace, harms: Seque
 def _undecided(
     candidates: Sequence[Candidate], units: int, planned: float | None, pace: Pace, harms: Sequence[str]
 ) -> Decision:
-    waiting = [c.primary.detail for c in candidates if c.primary.status in {"too_early", "not_final", "empty"}]
+    waiting = [c.primary.detail for c in candidates if c.primary.status not in {"ok", "zero_weight"}]
     if planned is None:
         missing = "No planned size is given, so nothing says when to give up: POST /v1/plans gives one."
         reasons = [_sentence(c) for c in candidates if c.primary.status == "ok"]
@@ -184,7 +192,7 @@ def _harms(candidate: Candidate) -> list[str]:
     p = candidate.harm_p_value
     if p is not None and p < candidate.harm_alpha:
         name = candidate.primary.variant
-        found.append(f"{name} harms the primary metric: one-sided p = {p:.2g}, below {candidate.harm_alpha:g}.")
+        found.append(f"{name} harms the primary metric: one-sided {p_words(p)}, below {candidate.harm_alpha:g}.")
     return found
 
 
@@ -221,4 +229,4 @@ def _sentence(candidate: Candidate) -> str:
 def _evidence(primary: Comparison) -> str:
     if primary.chance_to_win is not None:
         return f"chance to win {primary.chance_to_win:.1%}"
-    return f"p = {primary.adjusted_p_value or 0:.2g}"
+    return p_words(primary.adjusted_p_value or 0.0)

@@ -13,8 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.effects import Floats
+from optimizer.core.stats.figures import Measure, figures
 from optimizer.core.stats.moments import Moments
+from optimizer.core.stats.words import p_words
 
 WARN_BELOW = 0.01
 FEWEST_DAYS = 5
@@ -49,6 +52,50 @@ class Drift(NamedTuple):
     detail: str
 
 
+def days_of(rows: Sequence[tuple[int, CrossMoments]], measure: Measure, control: str, treatment: str) -> list[Day]:
+    """Describe every day of a metric; of a ratio, each day's own, with the delta method's variance.
+
+    Args:
+        rows: Weekday and sums of each day, in order.
+        measure: The metric's columns.
+        control: Name of the control.
+        treatment: Name of the arm compared with it.
+    """
+    if measure.family == "ratio":
+        return [Day(day, *(_as_moments(row, measure, arm) for arm in (control, treatment))) for day, row in rows]
+    known = [(day, row) for day, row in rows if np.isfinite(row.totals[:, row.place(measure.value)]).all()]
+    return [Day(day, *(row.moments(arm, measure.value) for arm in (control, treatment))) for day, row in known]
+
+
+def linear_days(
+    rows: Sequence[tuple[int, CrossMoments]], measure: Measure, control: str, treatment: str
+) -> list[Day]:
+    """Describe every day of a ratio by (M − R·D)/μ_D of each unit, R and μ_D those of all days and both arms.
+
+    The difference of its means is to first order that of the ratios, and unlike ratios it adds up over days.
+
+    Source:
+        Budylin, Drutsa, Katsev, Tsoy, "Consistent transformation of ratio metrics for efficient online controlled
+        experiments" (2018).
+    """
+    if measure.denominator is None:
+        return days_of(rows, measure, control, treatment)
+    names = [measure.value, measure.denominator]
+    parts = [(day, row.select(names), [row.arms.index(arm) for arm in (control, treatment)]) for day, row in rows]
+    n = sum(float(row.n[arms].sum()) for _, row, arms in parts)
+    above, below = (sum(float(row.totals[arms, place].sum()) for _, row, arms in parts) for place in (0, 1))
+    if not (below > 0 and math.isfinite(above)):
+        return []
+    weights = np.array([1.0, -above / below]) * n / below
+    return [
+        Day(
+            day,
+            *(_moments(row.n[arm], weights @ row.totals[arm], weights @ row.products[arm] @ weights) for arm in arms),
+        )
+        for day, row, arms in parts
+    ]
+
+
 def novelty(days: Sequence[Day], *, relative: bool = False) -> Drift:
     """Look for an effect that fades or grows: a weighted straight line through the daily effects.
 
@@ -72,9 +119,9 @@ def novelty(days: Sequence[Day], *, relative: bool = False) -> Drift:
     first, last = (level + slope * (day - centre) for day in (position[0], position[-1]))
     way = "fades" if abs(last) < abs(first) else "grows"
     shown = [f"{end:+.1%}" if relative else f"{end:+.4g}" for end in (first, last)]
-    detail = f"The effect {way} from {shown[0]} on the first day to {shown[1]} on the last (p = {p_value:.2g})."
+    detail = f"The effect {way} from {shown[0]} on the first day to {shown[1]} on the last ({p_words(p_value)})."
     found = p_value < WARN_BELOW
-    return Drift(found, p_value, detail if found else f"No trend in the daily effects (p = {p_value:.2g}).")
+    return Drift(found, p_value, detail if found else f"No trend in the daily effects ({p_words(p_value)}).")
 
 
 def weekday_dependence(days: Sequence[Day]) -> Drift:
@@ -95,11 +142,10 @@ def weekday_dependence(days: Sequence[Day]) -> Drift:
     centre = (mass * means).sum() / mass.sum()
     p_value = float(special.chdtrc(len(means) - 1, (mass * (means - centre) ** 2).sum()))
     low, high = float(means.min()), float(means.max())
-    detail = (
-        f"The effect differs by day of the week, from {low:+.4g} to {high:+.4g} (p = {p_value:.2g}): use whole weeks."
-    )
+    span = f"from {low:+.4g} to {high:+.4g} ({p_words(p_value)})"
+    detail = f"The effect differs by day of the week, {span}: use whole weeks."
     found = p_value < WARN_BELOW
-    return Drift(found, p_value, detail if found else f"No difference between days of the week (p = {p_value:.2g}).")
+    return Drift(found, p_value, detail if found else f"No difference between days of the week ({p_words(p_value)}).")
 
 
 def ramp(days: Sequence[Day]) -> Drift:
@@ -136,6 +182,18 @@ def ramp(days: Sequence[Day]) -> Drift:
         else f"Changes of the split do not move the effect (pooled {pooled:+.4g}, within days {within:+.4g})."
     )
     return Drift(found, p_value, detail)
+
+
+def _as_moments(row: CrossMoments, measure: Measure, arm: str) -> Moments:
+    """Write a ratio as moments with its mean and its variance of one unit."""
+    found, place = figures(row, measure, adjusted=False), row.arms.index(arm)
+    n, mean, variance = (float(array[place]) for array in (found.n, found.mean, found.variance))
+    return _moments(n, n * mean, (n - 1) * variance + n * mean**2)
+
+
+def _moments(n: float, total: float, squares: float) -> Moments:
+    known = math.isfinite(total) and math.isfinite(squares)
+    return Moments(round(n), total, max(squares, total**2 / n)) if known and n else Moments(round(n), 0.0, None)
 
 
 def _daily(days: Sequence[Day]) -> tuple[Floats, Floats, np.ndarray]:

@@ -16,7 +16,7 @@ from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.cuped import adjust
 from optimizer.core.stats.effects import Floats
 
-Family = Literal["proportion", "mean", "ratio"]
+Family = Literal["proportion", "mean", "ratio", "quantile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,13 @@ class Measure:
     """Which columns of a row make up a metric.
 
     Attributes:
-        family: ``proportion`` for 0/1 values, ``mean`` for counts and sums, ``ratio`` for Σvalue/Σdenominator.
+        family: ``proportion`` for 0/1 values, ``mean`` for counts and sums, ``ratio`` for Σvalue/Σdenominator,
+            ``quantile`` for rows of `quantiles.quantile_row`.
         value: Column of the value, or of a ratio's numerator.
         denominator: Column of a ratio's denominator.
         covariates: Columns known before exposure. For a ratio: the earlier numerator *and* denominator.
         converters: 0/1 column of "has a value", for the gate of means; without it a lower bound is used.
+        tail: Of a quantile: column of the independent observations beyond it.
     """
 
     family: Family
@@ -36,6 +38,7 @@ class Measure:
     denominator: str | None = None
     covariates: tuple[str, ...] = ()
     converters: str | None = None
+    tail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,8 @@ def figures(row: CrossMoments, measure: Measure, *, adjusted: bool = True) -> Fi
     if not (adjusted and measure.covariates):
         return plain
     there = (row.n > 0) & np.isfinite(means).all(1)  # an arm without units or denominator must not touch the others
-    if np.isnan(covariances[there]).any():
-        detail = "The covariate's cross-products with the metric were not given."
+    if np.isnan(covariances[there]).any() or np.isnan(means[row.n > 0, 1:]).any():
+        detail = "The covariate's cross-products with the metric are not known."
         return _without(row, measure, "unknown_products", detail)
     found = adjust(np.where(there, row.n, 0.0), *(np.where(_like(there, x), x, 0.0) for x in (means, covariances)))
     if found.status:

@@ -31,6 +31,18 @@ class Crossing(NamedTuple):
     lower: Floats
 
 
+def is_due(share: float, looks: tuple[float, ...], planned_looks: int) -> bool:
+    """Tell whether another of the planned looks is taken now.
+
+    Args:
+        share: Information now as a share of the plan.
+        looks: The same at each look taken so far.
+        planned_looks: How many, spread evenly over the plan.
+    """
+    # A hair more, so that rounding does not hold back the last look.
+    return int(min(1.0, share) * planned_looks + EQUAL) > len(looks) and share > max(looks, default=0.0)
+
+
 def spent(fraction: Floats, alpha: Floats, spending: Spending) -> Floats:
     """Return how much of the two-sided error rate may be used up at an information fraction.
 

@@ -1,4 +1,4 @@
-"""Means and ratios at a fixed horizon: Welch's t."""
+"""Means, ratios and quantiles at a fixed horizon: Welch's t."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from optimizer.core.stats.pairs import Judged, Pairs, normal_answer, pair_of, si
 def judge_means(pairs: Pairs, alpha: Floats) -> Judged:
     """Compare pairs with Welch's t and Satterthwaite's degrees of freedom (Welch 1947).
 
-    Ratios come with the delta method's variance, adjusted means with CUPED's; the test is the same.
+    Ratios come with the delta method's variance, adjusted means with CUPED's, quantiles with that of their order
+    statistics; the test is the same.
 
     Args:
         pairs: Two units or more in each arm, and some variance in one of them.
@@ -25,9 +26,10 @@ def judge_means(pairs: Pairs, alpha: Floats) -> Judged:
     freedom = 1 / (share**2 / (pairs.n_a - 1) + (1 - share) ** 2 / (pairs.n_b - 1))
     critical = -special.stdtrit(freedom, alpha / 2)
     p_value = 2 * special.stdtr(freedom, -np.abs(pairs.difference) / np.sqrt(variance))
+    errors = np.where(pairs.ratio > 0, "delta_method+", np.where(pairs.quantile > 0, "order_statistics+", ""))
     names = [
-        f"{'delta_method+' if ratio else ''}welch_t{'+cuped' if adjusted else ''}"
-        for ratio, adjusted in zip(pairs.ratio.tolist(), pairs.adjusted.tolist(), strict=True)
+        f"{error}welch_t{'+cuped' if adjusted else ''}"
+        for error, adjusted in zip(errors.tolist(), pairs.adjusted.tolist(), strict=True)
     ]
     return normal_answer(pairs, variance, critical, p_value, names)
 

@@ -40,6 +40,7 @@ class Pairs:
         planned: N*: planned units of the pair.
         counts: 1 where both arms hold unadjusted 0/1 values, so that exact methods apply.
         ratio: 1 for ratio metrics.
+        quantile: 1 for quantiles.
         adjusted: 1 where covariates were used.
     """
 
@@ -58,6 +59,7 @@ class Pairs:
     planned: Floats
     counts: Floats
     ratio: Floats
+    quantile: Floats
     adjusted: Floats
 
     @property
@@ -135,6 +137,7 @@ def pair_up(found: Figures, baseline: int, others: Sequence[int], planned: Float
         planned=planned,
         counts=flag * (family == "proportion" and not found.adjusted),
         ratio=flag * (family == "ratio"),
+        quantile=flag * (family == "quantile"),
         adjusted=flag * found.adjusted,
     )
 

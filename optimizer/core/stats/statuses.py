@@ -18,6 +18,10 @@ from optimizer.core.stats.sequential import CONVERTERS, EXPECTED_CONVERSIONS
 MINIMUM_UNITS = 2
 ROUNDING = 1e-12
 SMALLEST = 1e-280
+TOO_LARGE = (
+    "An arm has a value that is too large to compute with, from before values were bounded; a cap on the metric "
+    "would take it in."
+)
 MONITORED = ("sequential", "group_sequential")
 
 
@@ -26,7 +30,7 @@ class Status(NamedTuple):
 
     Attributes:
         name: too_early, not_final, empty, zero_weight, no_variance, no_sum_of_squares, no_cross_products,
-            no_denominator, no_plan.
+            no_denominator, no_plan, no_occurrences, too_few, too_large.
         detail: One sentence.
         missing: How many units or conversions are missing, where waiting helps.
     """
@@ -50,6 +54,11 @@ def status_of(case: Case, found: Figures, a: int, b: int) -> Status | None:
         return Status("zero_weight", "An arm of weight 0 takes no part in the comparison.")
     if min(found.n[a], found.n[b]) == 0:
         return Status("empty", "An arm has no visitors yet, or none whose conversion window has passed.")
+    summed = [name for name in (case.measure.value, case.measure.denominator) if name is not None]
+    if np.isnan(case.row.totals[[a, b]][:, [case.row.place(name) for name in summed]]).any():
+        return Status("too_large", TOO_LARGE)
+    if case.measure.family == "quantile":
+        return _unready(case, found, a, b) or _undetermined(found, a, b)
     return _unknown(case, found, a, b) or _constant(case, found, a, b) or _unready(case, found, a, b)
 
 
@@ -88,7 +97,9 @@ def _unready(case: Case, found: Figures, a: int, b: int) -> Status | None:
         return Status("no_plan", "A group sequential test spends its error rate over a planned size: none is given.")
     if design.method not in MONITORED:
         return None
-    if case.measure.family == "proportion":
+    if case.measure.family == "quantile":
+        missing, what = _missing_at_the_tail(case, found, a, b), "more visitors with an occurrence in the smaller arm"
+    elif case.measure.family == "proportion":
         rate = float(found.total[a] + found.total[b]) / float(found.n[a] + found.n[b])
         expected = float(min(found.n[a], found.n[b])) * min(rate, 1 - rate)
         missing = math.ceil(EXPECTED_CONVERSIONS - expected - 1e-9)
@@ -99,6 +110,33 @@ def _unready(case: Case, found: Figures, a: int, b: int) -> Status | None:
     if missing <= 0:
         return None
     return Status("too_early", f"Too early for a verdict: {missing} {what} are needed.", missing)
+
+
+def _missing_at_the_tail(case: Case, found: Figures, a: int, b: int) -> int:
+    """Return how many visitors with an occurrence are missing.
+
+    For the gate of means, and beyond the quantile, where the share of occurrences is estimated, for that of
+    proportions.
+    """
+    tails = case.row.totals[:, case.row.place(case.measure.tail or case.measure.value)]
+    missing = 0
+    for arm in (a, b):
+        known, tail = float(found.converters[arm]), float(tails[arm])
+        beyond = known * (EXPECTED_CONVERSIONS / tail - 1) if tail > 0 else 0.0
+        missing = max(missing, CONVERTERS - round(known), math.ceil(beyond - 1e-9))
+    return missing
+
+
+def _undetermined(found: Figures, a: int, b: int) -> Status | None:
+    if min(found.converters[a], found.converters[b]) == 0:
+        return Status("no_occurrences", "An arm has no occurrence with a value, so it has no quantile.")
+    if math.isnan(found.variance[a] + found.variance[b]):
+        detail = "An arm has too few visitors with an occurrence, or too few beyond the quantile, to tell its error."
+        return Status("too_few", detail)
+    if not all(_varies(float(found.variance[arm]), float(found.mean[arm]), float(found.n[arm])) for arm in (a, b)):
+        detail = "So many occurrences have the same value that the quantile's error cannot be told."
+        return Status("no_variance", detail)
+    return None
 
 
 def missing_units(case: Case) -> int:

@@ -26,6 +26,10 @@ from optimizer.storage.tables import Metric
 
 WINDOW_DAYS = 30
 VISIT = "visit"
+NO_QUANTILE = (
+    "A quantile cannot be planned on: what a visitor adds to its precision is known only where the quantile lies. "
+    "Plan on a mean or a rate of the same event, and take the quantile as a secondary metric or a guardrail."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,13 @@ class Definition:
         mean: Whether it is a mean or a ratio, not a rate.
         window_hours: Its conversion window.
         less_is_better: Whether a loss is an increase.
+        quantile: Whether it is a quantile, which is not planned on.
     """
 
     mean: bool
     window_hours: float | None
     less_is_better: bool
+    quantile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,8 @@ def measure(events: EventStore, project_id: int, metrics: Mapping[str, Resolved]
 
 
 def _definition(metric: Metric) -> Definition:
-    return Definition(metric.type != "proportion", metric.window_hours, metric.direction == "decrease")
+    rate, less = metric.type == "proportion", metric.direction == "decrease"
+    return Definition(not rate, metric.window_hours, less, metric.type == "quantile")
 
 
 def _new_units_a_day(store: EventStore, project_id: int, now: dt.datetime) -> float | None:
@@ -106,6 +113,8 @@ def _new_units_a_day(store: EventStore, project_id: int, now: dt.datetime) -> fl
 
 
 def _from_events(store: EventStore, project_id: int, found: Resolved, now: dt.datetime) -> Level | str:
+    if found.metric.type == "quantile":
+        return NO_QUANTILE
     per_unit = _per_unit(store, project_id, found, now)
     names = ["value"] if found.denominator is None else ["value", "below"]
     sums: dict[str, ir.Value] = {"n": per_unit.count()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from optimizer.core.naming import canonical_name
 from optimizer.errors import InvalidInputError, Problem
-from optimizer.experiments.planning.measured import Measured
+from optimizer.experiments.planning.measured import NO_QUANTILE, Measured
 from optimizer.experiments.planning.shapes import PlanRequest, Role
 from optimizer.experiments.planning.sizing import Level
 
@@ -63,6 +63,9 @@ def subjects_of(request: PlanRequest, measured: Measured) -> list[Subject]:
             problems.append(Problem(pointer, "invalid_name", "Name every metric once, with a letter or a digit."))
             continue
         taken.add(name)
+        if name in measured.definitions and measured.definitions[name].quantile:
+            problems.append(Problem(pointer, "not_planned", NO_QUANTILE))
+            continue
         found = _subject(request, measured, name, role, place - 1 - len(request.proxies))
         if isinstance(found, Problem):
             problems.append(found)

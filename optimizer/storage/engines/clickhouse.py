@@ -107,6 +107,13 @@ class ClickHouseEventStore(EventStore):
         )
         return text
 
+    def number_property(self, events: ir.Table, name: str) -> ir.FloatingValue:
+        """Return a property where it is a number, else null."""
+        number: ir.FloatingValue = _is_number(events.properties, name).ifelse(
+            _number(events.properties, name), ibis.null("float64")
+        )
+        return number
+
     def digest(self, text: ir.StringValue) -> ir.StringValue:
         """Return the MD5 of a text as 32 hexadecimal digits (Ibis has no rule for it here)."""
         digits: ir.StringValue = _hex(_md5(text)).lower()
@@ -118,8 +125,7 @@ class ClickHouseEventStore(EventStore):
             return (kind == "Bool") & (_truth(events.properties, name) == value)
         if isinstance(value, str):
             return (kind == "String") & (_text(events.properties, name) == value)
-        is_number = (kind == "Int64") | (kind == "UInt64") | (kind == "Double")
-        return is_number & (_number(events.properties, name) == float(value))
+        return _is_number(events.properties, name) & (_number(events.properties, name) == float(value))
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -158,6 +164,11 @@ class ClickHouseEventStore(EventStore):
                 f"The event store at {shown} was made by a newer version (schema {stored}, this one knows "
                 f"{SCHEMA_VERSION}). Upgrade this process."
             )
+
+
+def _is_number(properties: ir.StringValue, name: str) -> ir.BooleanValue:
+    number: ir.BooleanValue = _kind(properties, name).isin(["Int64", "UInt64", "Double"])
+    return number
 
 
 @ibis.udf.scalar.builtin(name="JSONType")  # type: ignore[untyped-decorator]

@@ -34,6 +34,8 @@ class Metric(SQLModel, table=True):
     cap: dict[str, float] | None = Field(default=None, sa_type=JSON)
     numerator: str | None = Field(default=None, max_length=8)
     denominator: str | None = Field(default=None, max_length=200)
+    quantile: float | None = None
+    of: str | None = Field(default=None, max_length=100)
     updated_at: dt.datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 

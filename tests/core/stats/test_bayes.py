@@ -13,9 +13,9 @@ from optimizer.core.stats.bayes import (
     Prior,
     believe,
     betas,
-    difference_quantile,
+    difference_quantiles,
     judge_by_belief,
-    ratio_quantile,
+    ratio_quantiles,
 )
 from optimizer.core.stats.moments import Moments
 from optimizer.core.stats.pairs import pair_of
@@ -40,7 +40,7 @@ counts = st.tuples(st.integers(0, 400), st.integers(0, 400), st.integers(0, 400)
 def test_the_chance_to_win_agrees_with_scipys_quadrature(drawn: tuple[int, int, int, int], prior: Prior) -> None:
     yes_a, no_a, yes_b, no_b = drawn
     posterior = of(yes_a, yes_a + no_a, yes_b, yes_b + no_b, prior)
-    a, b = (stats.beta(float(yes[0]), float(no[0])) for yes, no in (posterior[:2], posterior[2:]))
+    a, b = (stats.beta(float(yes[0]), float(no[0])) for yes, no in (posterior[:2], posterior[2:4]))
     exact = integrate.quad(lambda u: a.cdf(b.ppf(u)), 0, 1, limit=200, epsabs=1e-9)[0]
     found = believe(posterior)
     assert found.chance_to_win[0] == pytest.approx(exact, abs=1e-5)
@@ -51,15 +51,28 @@ def test_the_chance_to_win_agrees_with_scipys_quadrature(drawn: tuple[int, int, 
 @example((1, 1, 0, 400), 0.3)  # one posterior far sharper than the other
 @example((400, 0, 12, 5), 0.5)  # sharp as a rate, wide as a logit
 @example((3, 0, 0, 12), 0.001)  # the end of the scale
+@example((7, 0, 400, 90), 0.025)  # a start outside of the scale
+@example((693, 0, 0, 527), 0.5)  # both at their ends
 @settings(max_examples=20)
 def test_quantiles_hold_the_share_they_say(drawn: tuple[int, int, int, int], level: float) -> None:
     yes_a, no_a, yes_b, no_b = drawn
     posterior = of(yes_a, yes_a + no_a, yes_b, yes_b + no_b)
-    a, b = (stats.beta(float(yes[0]), float(no[0])) for yes, no in (posterior[:2], posterior[2:]))
-    x, r = (float(solve(posterior, np.array([level]))[0]) for solve in (difference_quantile, ratio_quantile))
+    a, b = (stats.beta(float(yes[0]), float(no[0])) for yes, no in (posterior[:2], posterior[2:4]))
+    x, r = (float(solve(posterior, [np.array([level])])[0][0]) for solve in (difference_quantiles, ratio_quantiles))
     rate = a.ppf((np.arange(50_000) + 0.5) / 50_000)
     assert b.cdf(rate + x).mean() == pytest.approx(level, abs=3e-4)
     assert b.cdf(rate * r).mean() == pytest.approx(level, abs=3e-4)
+
+
+def test_tiny_losses_and_far_apart_posteriors_are_exact() -> None:
+    # Against a rate known to be x, Beta(1, n) loses ∫ (1 − p)^n over p > x: here x is as good as known.
+    far = believe(of(0, 9, 2_344_800, 4_679_100))
+    x = 2_344_801 / 4_679_102
+    assert far.loss[0] == pytest.approx((1 - x) ** 11 / 11, rel=1e-4)
+    assert far.chance_to_win[0] == pytest.approx(1 - (1 - x) ** 10, abs=1e-7)
+    turned = believe(of(2_344_800, 4_679_100, 0, 9))
+    assert turned.baseline_loss[0] == pytest.approx(far.loss[0], rel=1e-9)
+    assert turned.loss[0] - turned.baseline_loss[0] == pytest.approx(x - 1 / 11, rel=1e-12)
 
 
 def test_losses_and_intervals_agree_with_draws() -> None:
@@ -70,7 +83,7 @@ def test_losses_and_intervals_agree_with_draws() -> None:
     assert found.loss[0] == pytest.approx(np.maximum(a - b, 0).mean(), rel=0.03)
     assert found.baseline_loss[0] == pytest.approx(np.maximum(b - a, 0).mean(), rel=0.01)
     for level in (0.025, 0.975):
-        assert difference_quantile(posterior, np.array([level]))[0] == pytest.approx(
+        assert difference_quantiles(posterior, [np.array([level])])[0][0] == pytest.approx(
             np.quantile(b - a, level), abs=1e-3
         )
 

@@ -61,13 +61,25 @@ def test_moments_become_a_row_of_one_column() -> None:
     assert {name: row.moments(name, "x") for name in row.arms} == arms
 
 
+@pytest.mark.parametrize("total", [1e300, np.inf, np.nan])
+def test_what_is_too_large_to_square_is_unknown_and_touches_nothing_else(total: float) -> None:
+    products = {("x", "x"): (9.0, np.inf), ("y", "y"): (5.0, 5.0), ("x", "y"): (3.0, np.inf)}
+    row = CrossMoments.of_sums(("a", "b"), ("x", "y"), (2, 2), [(3, 3), (total, 3)], products)
+    assert np.isnan(row.totals).tolist() == [[False, False], [True, False]]
+    assert np.isnan(row.products[0]).tolist() == [[False, False], [False, False]]
+    assert np.isnan(row.products[1]).tolist() == [[True, True], [True, False]]
+    assert np.isnan((row + row).totals).tolist() == np.isnan(row.totals).tolist()
+    large = CrossMoments.of_sums(("a",), ("x",), (2,), [(1e150,)], {("x", "x"): (np.inf,)})
+    assert np.isnan(large.totals).all()
+
+
 def test_impossible_rows_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="Cauchy"):
         CrossMoments.of_sums(("a",), ("x",), (10,), [(100,)], {("x", "x"): (1,)})
     with pytest.raises(ValueError, match="n must"):
         CrossMoments.of_sums(("a",), ("x",), (-1,), [(0,)], {})
     with pytest.raises(ValueError, match="finite"):
-        CrossMoments.of_sums(("a",), ("x",), (1,), [(np.nan,)], {})
+        CrossMoments(("a",), ("x",), np.ones(1), np.array([[np.inf]]), np.ones((1, 1, 1)))
     with pytest.raises(ValueError, match="products name"):
         CrossMoments.of_sums(("a",), ("x",), (1,), [(0,)], {("x", "z"): (1,)})
     with pytest.raises(ValueError, match="names of their own"):

@@ -81,7 +81,7 @@ def test_harm_to_the_primary_stops_before_the_plan_is_reached() -> None:
     hurt = Candidate(judged(400, 395), harm_p_value=0.004)
     found = decide([GOOD], [hurt], units=2000, planned=8000)
     assert found.action == "stop"
-    assert any("0.004" in reason for reason in found.reasons)
+    assert any("p = .004" in reason for reason in found.reasons)
     fine = Candidate(judged(400, 395), harm_p_value=0.4)
     assert decide([GOOD], [hurt, fine], units=2000, planned=8000).action == "continue"
 

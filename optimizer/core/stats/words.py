@@ -1,0 +1,17 @@
+"""How numbers are written inside sentences: as people write them, and so that no line breaks within one."""
+
+from __future__ import annotations
+
+LEAST_SHOWN = 1e-4
+
+
+def p_words(p_value: float, digits: int = 2) -> str:
+    """Write a p-value with its sign: ``p = .031``, and ``p < .0001`` where its digits say nothing more.
+
+    Args:
+        p_value: Between 0 and 1.
+        digits: Digits that count.
+    """
+    if p_value < LEAST_SHOWN:
+        return "p < .0001"
+    return f"p = {p_value:.{digits}g}".replace("= 0.", "= .")

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import pytest
+
+from optimizer.core.stats.words import p_words
+
+
+@pytest.mark.parametrize(
+    ("p_value", "shown"),
+    [
+        (0.0, "p < .0001"), (5.5e-07, "p < .0001"), (1e-4, "p = .0001"), (0.03149, "p = .031"), (0.5, "p = .5"),
+        (1.0, "p = 1"),
+    ],
+)  # fmt: skip
+def test_p_values_are_written_as_people_write_them(p_value: float, shown: str) -> None:
+    assert p_words(p_value) == shown
