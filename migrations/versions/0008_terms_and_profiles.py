@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("project_id", sa.Integer(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("link_sequence", sa.BigInteger(), nullable=False),
+        sa.Column("asked_at", sa.DateTime(), nullable=True),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_profile_cursor_project_id_project")),
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_profile_cursor")),
     )

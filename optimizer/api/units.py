@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from optimizer.api._auth import requires
 from optimizer.api._context import now, project_id, services
 from optimizer.errors import BusyError
-from optimizer.segments.intent import Intent, read_intent
+from optimizer.segments.intent import Intent, ask_intent
+from optimizer.segments.profiles import note_asked
 
 JOB = "refresh_profiles"
 blueprint = APIBlueprint("units", __name__, tag="Segments")
@@ -32,8 +33,7 @@ class ProfilesAnswer(BaseModel):
 )
 def read_unit_intent(unit_id: str) -> Intent:
     """Read one unit's profile."""
-    with services().stores.control.reading() as session:
-        return read_intent(session, project_id(), unit_id, now=now())
+    return ask_intent(services().stores, project_id(), unit_id, now=now())
 
 
 @blueprint.post("/v1/units/refresh")
@@ -42,6 +42,7 @@ def read_unit_intent(unit_id: str) -> Intent:
 @blueprint.doc(summary="Refresh the profiles of units now", description="Answers when it is done.")
 def refresh_units() -> ProfilesAnswer:
     """Bring the profiles up to date."""
+    note_asked(services().stores, project_id(), now=now())
     run = services().schedule.run_now(JOB, now=now(), only=project_id())
     done = run.summary.get("projects", {}).get(str(project_id()))
     if run.status != "ok" or done is None:

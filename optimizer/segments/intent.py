@@ -8,7 +8,9 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from sqlmodel import Session, col, select
 
+from optimizer.segments.profiles import note_asked
 from optimizer.signals.recent import HISTORY
+from optimizer.storage.stores import Stores
 from optimizer.storage.tables import EventDefinition, Segment, SegmentMember, UnitProfile
 
 MERGERS = 3  # a visitor became a user, who has another id now: two, and one to spare
@@ -37,6 +39,25 @@ class Intent(BaseModel):
         description="How likely it is to convert soon; null without a model. Predicted, not caused."
     )
     computed_at: dt.datetime | None = Field(description="As of when; segments are as of their own refresh.")
+
+
+def ask_intent(stores: Stores, project_id: int, asked: str, *, now: dt.datetime) -> Intent:
+    """Read what is known of a unit, and see to it that it is kept up to date from now on.
+
+    Args:
+        stores: Both planes.
+        project_id: Whose unit.
+        asked: Its user id, or else its anonymous id.
+        now: What is older than 30 days by then is not shown.
+    """
+    first = note_asked(stores, project_id, now=now)
+    with stores.control.reading() as session:
+        found = read_intent(session, project_id, asked, now=now)
+    if first and found.status == "unknown":
+        return found.model_copy(
+            update={"detail": "This is the project's first question: ask again in a minute or so."}
+        )
+    return found
 
 
 def read_intent(session: Session, project_id: int, asked: str, *, now: dt.datetime) -> Intent:

@@ -1,7 +1,8 @@
 """What each unit did lately, kept ready in the control plane: a page that is being built cannot wait for a scan.
 
 Every minute the units that sent something since are computed again in the engine, and some of those that were not for
-a day, because what is recent ages. A unit that did nothing for 30 days is forgotten.
+a day, because what is recent ages. A unit that did nothing for 30 days is forgotten. All this is done only for
+projects in which somebody asks: others would pay for it with every event.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from optimizer.storage.stores import Stores
 from optimizer.storage.tables import ProfileCursor, UnitProfile
 
 AGED = dt.timedelta(days=1)
+NOTED_EVERY = dt.timedelta(days=1)
+KEPT_UNASKED = dt.timedelta(days=30)
 AGED_AT_ONCE = 2_000  # a minute: 2.9 million a day
 EVENTS_AT_ONCE = 1_000_000
 UNITS_AT_ONCE = 2_000
@@ -57,12 +60,12 @@ def refresh_profiles(
         How many profiles were computed again and how many forgotten.
     """
     work = _Work(stores, project_id, model_in_use(stores, project_id, now=now), now)
-    for units, merged, moved in _changes(work):
+    for units, merged, upto in _changes(work):
         for first in range(0, len(units), UNITS_AT_ONCE):
             _compute(work, units[first : first + UNITS_AT_ONCE])
         with stores.control.session() as session:
             _write(session, [_row(work, unit, merged_into=into) for unit, into in merged.items()])
-            session.merge(moved)
+            _move(session, project_id, *upto)
         if stopping is not None and stopping.is_set():
             break
     else:
@@ -70,7 +73,42 @@ def refresh_profiles(
     return {"refreshed": work.refreshed, "forgotten": work.forgotten}
 
 
-def _changes(work: _Work) -> Iterator[tuple[list[str], dict[str, str], ProfileCursor]]:
+def note_asked(stores: Stores, project_id: int, *, now: dt.datetime) -> bool:
+    """Remember that somebody wants profiles of a project; returns whether nobody had for long."""
+    with stores.control.reading() as session:
+        cursor = session.get(ProfileCursor, project_id)
+        asked_at = cursor.asked_at if cursor else None
+    if asked_at is not None and now - asked_at < NOTED_EVERY:
+        return False
+    with stores.control.session() as session:
+        cursor = session.get(ProfileCursor, project_id) or ProfileCursor(project_id=project_id)
+        cursor.asked_at = now
+        session.add(cursor)
+    return asked_at is None
+
+
+def asked_lately(session: Session, *, now: dt.datetime) -> list[int]:
+    """Return the projects whose profiles somebody wanted in the last 30 days."""
+    wanted = col(ProfileCursor.asked_at) > now - KEPT_UNASKED
+    return list(session.exec(select(ProfileCursor.project_id).where(wanted).order_by(col(ProfileCursor.project_id))))
+
+
+def forget_unasked(session: Session, *, now: dt.datetime) -> int:
+    """Delete the profiles that nobody asked for in 30 days; returns of how many projects."""
+    unasked = select(ProfileCursor.project_id).where(col(ProfileCursor.asked_at) <= now - KEPT_UNASKED)
+    projects = list(session.exec(unasked))
+    for table in (UnitProfile, ProfileCursor):
+        session.exec(delete(table).where(col(table.project_id).in_(projects)))
+    return len(projects)
+
+
+def _move(session: Session, project_id: int, sequence: int, link_sequence: int) -> None:
+    cursor = session.get(ProfileCursor, project_id) or ProfileCursor(project_id=project_id)
+    cursor.sequence, cursor.link_sequence = sequence, link_sequence
+    session.add(cursor)
+
+
+def _changes(work: _Work) -> Iterator[tuple[list[str], dict[str, str], tuple[int, int]]]:
     # Units to compute, visitors who became one of them, and where the cursor stands once that is done.
     store, project_id = work.stores.events, work.project_id
     with work.stores.control.reading() as session:
@@ -79,11 +117,7 @@ def _changes(work: _Work) -> Iterator[tuple[list[str], dict[str, str], ProfileCu
     rows = store.mergers(project_id, after=links_after - store.overlap).to_pyarrow().to_pylist()
     merged = {row["from_unit"]: row["to_unit"] for row in rows}
     links_upto = max([links_after, *(row["sequence"] for row in rows)])
-    yield (
-        sorted(set(merged.values())),
-        merged,
-        ProfileCursor(project_id=project_id, sequence=after, link_sequence=links_upto),
-    )
+    yield sorted(set(merged.values())), merged, (after, links_upto)
     read_from = after - store.overlap
     while True:
         events = _recent(work)
@@ -93,7 +127,7 @@ def _changes(work: _Work) -> Iterator[tuple[list[str], dict[str, str], ProfileCu
             return
         known = chunk.filter(~chunk.unit_id.startswith(COOKIELESS)).select("unit_id").distinct()
         units = sorted(known.to_pyarrow()["unit_id"].to_pylist())
-        yield units, {}, ProfileCursor(project_id=project_id, sequence=max(after, upto), link_sequence=links_upto)
+        yield units, {}, (max(after, upto), links_upto)
         read_from = upto
 
 

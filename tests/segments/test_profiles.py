@@ -14,9 +14,12 @@ from sqlmodel import select
 
 from optimizer.catalog.projects import ensure_default_project
 from optimizer.core.likelihood import LinearModel
+from optimizer.jobs.refresh_profiles import run as refresh_job
+from optimizer.jobs.schedule import JobContext
 from optimizer.segments import profiles
 from optimizer.segments.intent import read_intent
 from optimizer.segments.profiles import refresh_profiles
+from optimizer.settings import Settings
 from optimizer.signals.likelihood_versions import Scoring
 from optimizer.signals.recent import Recipe
 from optimizer.storage.control import ControlStore
@@ -76,6 +79,23 @@ def test_what_a_unit_did_lately_is_told_newest_first_and_goals_apart(client: Key
         empty = intent(client, nobody)
         assert (empty["status"], empty["user_id"], empty["micro_conversions"]) == ("unknown", None, [])
         assert "within a minute" in empty["detail"]
+
+
+def test_profiles_are_kept_only_while_somebody_asks(
+    client: KeyedClient, stores: Stores, settings: Settings, add_events: Add
+) -> None:
+    def ring(at: dt.datetime) -> dict[str, Any]:
+        return refresh_job(JobContext(stores, settings, at, threading.Event()))
+
+    add_events([did("ann", "view", 1)])
+    assert ring(NOON) == {"projects": {}, "failed": [], "unasked": 0}
+    assert "first question" in intent(client, "ann")["detail"]
+    assert ring(NOON)["projects"] == {"1": {"refreshed": 1, "forgotten": 0}}
+    assert intent(client, "ann")["status"] == "known"
+    assert ring(NOON + 28 * DAY)["unasked"] == 0
+    assert held(stores) == {"u:ann"}
+    assert ring(NOON + 30 * DAY) == {"projects": {}, "failed": [], "unasked": 1}
+    assert held(stores) == set()
 
 
 def test_only_what_changed_is_computed_again(client: KeyedClient, add_events: Add) -> None:

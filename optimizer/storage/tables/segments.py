@@ -86,6 +86,7 @@ class ProfileCursor(SQLModel, table=True):
     project_id: int = Field(foreign_key="project.id", primary_key=True)
     sequence: int = Field(default=0, sa_type=BigInteger)
     link_sequence: int = Field(default=0, sa_type=BigInteger)
+    asked_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)  # when somebody last wanted a profile
 
 
 class Suppression(SQLModel, table=True):
