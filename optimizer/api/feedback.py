@@ -13,6 +13,7 @@ from optimizer.feedback import deliveries
 from optimizer.feedback.accounts import list_destinations
 from optimizer.feedback.deliveries import DeliveryAnswer, DeliveryFilter, DestinationHealth
 from optimizer.feedback.policy import PolicyAnswer, PolicyRequest, put_policy, read_policy
+from optimizer.feedback.reconciliation import Reconciliation, reconcile
 from optimizer.feedback.sync import SyncAnswer, preview
 from optimizer.feedback.values import ValuesInUse, current_values, values_in_use
 
@@ -88,6 +89,20 @@ def write_policy(body: PolicyRequest) -> PolicyAnswer:
 def read_values_in_use() -> ValuesInUse:
     """Show the values that rules with the mode `predicted` send."""
     return values_in_use(services().stores, project_id(), now=now())
+
+
+@blueprint.get("/v1/feedback/reconciliation")
+@requires("read")
+@blueprint.output(Reconciliation)
+@blueprint.doc(
+    summary="Hold what platforms were told against what was bought",
+    description="Per destination and week: the people who were first told of then, the predicted values that really "
+    "left within their windows, and what the same people brought in them.",
+)
+def read_reconciliation() -> Reconciliation:
+    """Reconcile what was told with what was brought."""
+    values = current_values(services().stores, project_id(), now=now())
+    return reconcile(services().stores, project_id(), values, now=now())
 
 
 @blueprint.post("/v1/feedback/sync")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from optimizer.signals.answers import SignalsAnswer
+from optimizer.signals.answers import Calibration
 
 ALPHA = 0.05
 LEAST_SLOPE, MOST_SLOPE = 0.9, 1.1
@@ -68,9 +68,8 @@ class Calibrations:
     ratio: float
 
 
-def calibration_of(answer: SignalsAnswer) -> ShopCalibration | None:
+def calibration_of(found: Calibration | None) -> ShopCalibration | None:
     """Take a shop's slope, and what it takes to put shops together; None where there is none."""
-    found = answer.calibration
     if found is None or found.slope is None or found.slope_interval is None or found.ratio is None:
         return None
     units, predicted, observed = np.array(

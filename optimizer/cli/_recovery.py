@@ -126,7 +126,7 @@ def score_shop(design: ShopDesign, seed: int) -> Scored:
     shop = simulate_shop(design, seed)
     answer = rank_shop(shop, design)
     found = tuple(_found(shop, signal) for signal in answer.signals)
-    return Scored(found, calibration_of(answer))
+    return Scored(found, calibration_of(answer.calibration))
 
 
 def summarise(shops: Sequence[Scored], reference: Mapping[str, float]) -> Summary:
