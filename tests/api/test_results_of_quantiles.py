@@ -150,3 +150,17 @@ def test_what_is_no_sum_is_refused_by_name(shop: KeyedClient, clock: Clock) -> N
     [one] = metric(read(shop))["comparisons"]
     assert one["status"] == "not_in_counts"
     assert "every single occurrence" in one["detail"]
+
+
+def test_of_what_shall_fall_the_lower_one_wins(shop: KeyedClient, loads: Loads, clock: Clock) -> None:
+    assert loads
+    run(shop, primary_metric="slow", method="bayesian", planned_visitors=1_200)
+    clock.forward(days=1)
+    body = read(shop, "?dimension=theme")
+    [one] = metric(body)["comparisons"]
+    assert one["absolute"] > 0
+    assert one["chance_to_win"] < 0.001  # 20% slower
+    assert one["expected_loss"] == pytest.approx(one["absolute"], rel=1e-3)
+    assert one["baseline_loss"] < 0.01
+    assert all(metric(value)["comparisons"][0]["chance_to_win"] < 0.1 for value in body["dimension"]["values"][:2])
+    assert "chance to win 0.0%" in body["decision"]["reasons"][0]
