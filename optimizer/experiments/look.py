@@ -280,8 +280,10 @@ def _conclude(
 def _forecast(
     experiment: Experiment, primary: Examined, goal: Examined | None, learned: Learned
 ) -> GoalForecast | None:
-    comparisons, case = (goal.comparisons, goal.case) if goal is not None else ([], None)
-    return forecast_goal(experiment, primary.comparisons, comparisons, case, learned)
+    if goal is None or primary.metric.type == "quantile":  # a quantile's effect is no share of what people do
+        return None
+    alike = primary.metric.direction == goal.metric.direction
+    return forecast_goal(experiment, primary.comparisons, goal.comparisons, goal.case, learned, alike=alike)
 
 
 def _drift(learned: Learned) -> list[str]:

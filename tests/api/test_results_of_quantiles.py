@@ -59,7 +59,7 @@ def metric(body: dict[str, Any], key: str = "slow") -> dict[str, Any]:
 
 
 def test_a_primary_quantile_decides_and_is_shown_everywhere(shop: KeyedClient, loads: Loads, clock: Clock) -> None:
-    run(shop, primary_metric="slow", planned_visitors=1_200, covariate_days=7)
+    run(shop, primary_metric="slow", goal_metric="purchase", planned_visitors=1_200, covariate_days=7)
     clock.forward(days=1)
     body = read(shop)
     found = metric(body)
@@ -79,6 +79,7 @@ def test_a_primary_quantile_decides_and_is_shown_everywhere(shop: KeyedClient, l
     assert "do not adjust a quantile" in one["detail"]
     assert body["decision"]["action"] == "stop"  # slower is worse
     assert "treatment is worse than control" in body["decision"]["reasons"][0]
+    assert body["decision"]["goal_forecast"] is None
     rows = list(csv.DictReader(io.StringIO(shop.get("/v1/experiments/pdp/report?format=csv").text)))
     assert (rows[0]["type"], rows[0]["quantile"], float(rows[0]["baseline_mean"])) == (
         "quantile",
