@@ -178,7 +178,7 @@ def notes(found: _Found) -> list[str]:
     if found.shrunk_relative is not None and found.significant:
         lines.append(f"{signed(found.shrunk_relative, percent=True)} after taking out a winner's luck")
     if found.chance_to_win is not None:
-        lines.append(f"chance to be higher {found.chance_to_win:.1%}")
+        lines.append(f"chance to be better {found.chance_to_win:.1%}")
     if found.expected_loss is not None:
         lines.append(f"expected loss {found.expected_loss:.3g}")
     return lines

@@ -74,7 +74,9 @@ class ComparisonAnswer(BaseModel):
     p_value: float | None = Field(description="Null under bayesian.")
     adjusted_p_value: float | None = Field(description="Holm over variants; Benjamini-Hochberg on secondary metrics.")
     significant: bool
-    chance_to_win: float | None = Field(None, description="Bayesian: the chance that the variant's mean is higher.")
+    chance_to_win: float | None = Field(
+        None, description="Bayesian: that the variant is better: higher, or lower where less is."
+    )
     expected_loss: float | None = Field(None, description="Bayesian: what the variant is expected to cost.")
     baseline_loss: float | None = Field(None, description="Bayesian: what keeping the baseline is expected to cost.")
     status: str = Field(description="ok, or why there is no verdict: see docs/experiments.md.")

@@ -24,7 +24,7 @@ from optimizer.core.stats.words import p_words
 from optimizer.experiments.answers import DimensionAnswer, SplitValue
 from optimizer.experiments.cohort import UNIT_COLUMNS, clean_people
 from optimizer.experiments.columns import plan_groups
-from optimizer.experiments.look import Examined, metric_answer, roles_of, weights_of
+from optimizer.experiments.look import Examined, as_good, metric_answer, roles_of, weights_of
 from optimizer.experiments.metrics import Resolved
 from optimizer.experiments.quantiles import nobody, read_quantiles, summable
 from optimizer.experiments.scan import Scan, sum_up
@@ -84,7 +84,8 @@ def split_result(
         cases = _cases(experiment, measure, rows)
         compared = compare_cases(list(cases.values()), arms[0], holm)
         for (value, case), comparisons in zip(cases.items(), compared, strict=True):
-            examined[value].append(Examined(metrics[key].metric, role, case, comparisons))
+            metric = metrics[key].metric
+            examined[value].append(Examined(metric, role, case, as_good(metric, comparisons)))
     answers = [
         SplitValue(value=value, units=shown[value], metrics=[metric_answer(one, shown[value]) for one in own])
         for value, own in examined.items()

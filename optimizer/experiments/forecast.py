@@ -63,6 +63,8 @@ def forecast_goal(
     goal: Sequence[Comparison],
     goal_case: Case | None,
     learned: Learned,
+    *,
+    alike: bool = True,
 ) -> GoalForecast | None:
     """Say what the best variant's effect means for the goal; None without a goal or before there is an effect.
 
@@ -72,6 +74,7 @@ def forecast_goal(
         goal: Comparisons on the goal metric; empty where it has none.
         goal_case: The goal's sums; None where counts cannot give them.
         learned: What others say of the two.
+        alike: Whether the same direction is good for both; else what is assumed of the goal goes the other way.
     """
     if experiment.goal_metric is None or experiment.goal_metric == experiment.primary_metric:
         return None
@@ -80,7 +83,7 @@ def forecast_goal(
         return None
     best = min(shown, key=lambda found: (not found.significant, found.p_value or 1 - (found.chance_to_win or 0)))
     own = next((found for found in goal if found.variant == best.variant and found.status == "ok"), None)
-    said = _by_the_past(best, goal_case, learned) or _assumed(best, learned)
+    said = _by_the_past(best, goal_case, learned) or _assumed(best, learned, alike=alike)
     measured = own.relative if own is not None else None
     return said.model_copy(
         update={
@@ -116,12 +119,15 @@ def _relative(forecast: Forecast, mean: float, found: Assessment) -> GoalForecas
     )
 
 
-def _assumed(best: Comparison, learned: Learned) -> GoalForecast:
-    relative = best.relative if best.shrunk_relative is None else best.shrunk_relative
-    interval = tuple(best.relative_interval) if best.relative_interval else None
+def _assumed(best: Comparison, learned: Learned, *, alike: bool) -> GoalForecast:
+    relative = (best.relative if best.shrunk_relative is None else best.shrunk_relative) or 0.0
+    interval = (best.relative_interval.lower, best.relative_interval.upper) if best.relative_interval else None
+    if not alike:
+        relative = -relative
+        interval = (-interval[1], -interval[0]) if interval else None
     found = _assessed(best, learned)
     why = f". Past experiments do not say: {found.detail}" if found is not None else ""
-    return GoalForecast(relative=relative or 0.0, interval=interval, basis=f"{ASSUMED_EQUAL}{why}")
+    return GoalForecast(relative=relative, interval=interval, basis=f"{ASSUMED_EQUAL}{why}")
 
 
 def _assessed(best: Comparison, learned: Learned) -> Assessment | None:

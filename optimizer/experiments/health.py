@@ -106,7 +106,7 @@ def _covariates(gathered: Gathered) -> Iterator[Check]:
         for column in group.columns:
             if column.before:
                 balance = covariate_balance(row, column.name)
-                said = balance.detail.removeprefix(column.name)
+                said = balance.detail.removeprefix(column.name).rstrip(".")
                 found.append((balance.p_value, f"{keys[column.name[1:]]}{said}"))
     if found:
         adjusted = holm([p for p, _ in found])

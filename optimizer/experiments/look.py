@@ -10,6 +10,7 @@ from typing import Literal
 
 from optimizer.core.stats.comparison import Case, Comparison, Design, compare_cases
 from optimizer.core.stats.decisions import Candidate, decide
+from optimizer.core.stats.findings import turned
 from optimizer.core.stats.group_sequential import is_due
 from optimizer.core.stats.guardrails import HARM_ALPHA, Guardrail, Margin, guard, guarded_power
 from optimizer.core.stats.multiplicity import benjamini_hochberg, holm
@@ -164,9 +165,14 @@ def compare_all(
     examined: list[Examined] = []
     for role, key in named:
         blank = [Comparison(name, baseline, "not_in_counts", refused.get(key, "")) for name in others]
-        own = found.get((key, role == "secondary"), blank)
+        own = as_good(metrics[key].metric, found.get((key, role == "secondary"), blank))
         examined.append(Examined(metrics[key].metric, role, cases.get(key), own))
     return examined
+
+
+def as_good(metric: Metric, comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Let chances to win and losses speak of what is good: of a metric that shall fall, to be lower."""
+    return [turned(one) if metric.direction == "decrease" else one for one in comparisons]
 
 
 def roles_of(experiment: Experiment) -> list[tuple[Role, str]]:
@@ -274,8 +280,10 @@ def _conclude(
 def _forecast(
     experiment: Experiment, primary: Examined, goal: Examined | None, learned: Learned
 ) -> GoalForecast | None:
-    comparisons, case = (goal.comparisons, goal.case) if goal is not None else ([], None)
-    return forecast_goal(experiment, primary.comparisons, comparisons, case, learned)
+    if goal is None or primary.metric.type == "quantile":  # a quantile's effect is no share of what people do
+        return None
+    alike = primary.metric.direction == goal.metric.direction
+    return forecast_goal(experiment, primary.comparisons, goal.comparisons, goal.case, learned, alike=alike)
 
 
 def _drift(learned: Learned) -> list[str]:

@@ -208,12 +208,12 @@ class EventStore(ABC):
 
     def text_property(self, events: ir.Table, name: str) -> ir.StringValue:
         """Return a property where it is a text, else null."""
-        text: ir.StringValue = events.properties.cast("json")[name].str
+        text: ir.StringValue = self._property(events, name).str
         return text
 
     def number_property(self, events: ir.Table, name: str) -> ir.FloatingValue:
         """Return a property where it is a number, else null."""
-        number: ir.FloatingValue = events.properties.cast("json")[name].float
+        number: ir.FloatingValue = self._property(events, name).float
         return number
 
     def digest(self, text: ir.StringValue) -> ir.StringValue:
@@ -233,8 +233,14 @@ class EventStore(ABC):
             holds &= self._has_property(events, name, value).fill_null(False)  # noqa: FBT003 - Ibis' own signature
         return holds
 
+    def _property(self, events: ir.Table, name: str) -> ir.JSONValue:
+        # A pointer (RFC 6901) takes any name as it is; by itself a name like `$[` or `*` would be read as a path.
+        pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+        found: ir.JSONValue = events.properties.cast("json")[pointer]
+        return found
+
     def _has_property(self, events: ir.Table, name: str, value: str | float | bool) -> ir.BooleanValue:
-        found = events.properties.cast("json")[name]
+        found = self._property(events, name)
         if isinstance(value, bool):
             same = found.bool == value
         elif isinstance(value, str):

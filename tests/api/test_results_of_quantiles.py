@@ -59,7 +59,7 @@ def metric(body: dict[str, Any], key: str = "slow") -> dict[str, Any]:
 
 
 def test_a_primary_quantile_decides_and_is_shown_everywhere(shop: KeyedClient, loads: Loads, clock: Clock) -> None:
-    run(shop, primary_metric="slow", planned_visitors=1_200, covariate_days=7)
+    run(shop, primary_metric="slow", goal_metric="purchase", planned_visitors=1_200, covariate_days=7)
     clock.forward(days=1)
     body = read(shop)
     found = metric(body)
@@ -79,6 +79,7 @@ def test_a_primary_quantile_decides_and_is_shown_everywhere(shop: KeyedClient, l
     assert "do not adjust a quantile" in one["detail"]
     assert body["decision"]["action"] == "stop"  # slower is worse
     assert "treatment is worse than control" in body["decision"]["reasons"][0]
+    assert body["decision"]["goal_forecast"] is None
     rows = list(csv.DictReader(io.StringIO(shop.get("/v1/experiments/pdp/report?format=csv").text)))
     assert (rows[0]["type"], rows[0]["quantile"], float(rows[0]["baseline_mean"])) == (
         "quantile",
@@ -150,3 +151,17 @@ def test_what_is_no_sum_is_refused_by_name(shop: KeyedClient, clock: Clock) -> N
     [one] = metric(read(shop))["comparisons"]
     assert one["status"] == "not_in_counts"
     assert "every single occurrence" in one["detail"]
+
+
+def test_of_what_shall_fall_the_lower_one_wins(shop: KeyedClient, loads: Loads, clock: Clock) -> None:
+    assert loads
+    run(shop, primary_metric="slow", method="bayesian", planned_visitors=1_200)
+    clock.forward(days=1)
+    body = read(shop, "?dimension=theme")
+    [one] = metric(body)["comparisons"]
+    assert one["absolute"] > 0
+    assert one["chance_to_win"] < 0.001  # 20% slower
+    assert one["expected_loss"] == pytest.approx(one["absolute"], rel=1e-3)
+    assert one["baseline_loss"] < 0.01
+    assert all(metric(value)["comparisons"][0]["chance_to_win"] < 0.1 for value in body["dimension"]["values"][:2])
+    assert "chance to win 0.0%" in body["decision"]["reasons"][0]

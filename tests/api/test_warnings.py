@@ -103,7 +103,7 @@ def test_a_ramp_between_unlike_days_gives_the_effect_within_days(warned: Callabl
     result = warned(lambda day: 0.6 if day < 7 else 0.1, lambda _: 0.0, share=lambda day: 0.1 if day < 7 else 0.5)
     [said] = [one for one in result["warnings"] if "split changed" in one]
     assert "within days it is +0 (standard error 0.017)" in said
-    assert "pooled, the effect is -0.2" in said
+    assert "pooled, the effect is −0.2" in said
     assert "Trust the second" in said
     assert result["checks"][0]["passed"] is False  # a split of half and half was promised
     assert result["decision"]["action"] == "investigate"

@@ -64,6 +64,19 @@ def test_too_few_experiments_leave_an_assumption_that_says_why(shop: KeyedClient
     assert (found["experiments"], found["absolute"], found["score"]) == (0, None, "")
 
 
+def test_what_is_assumed_of_the_goal_is_good_where_the_proxys_effect_is(shop: KeyedClient, visitors: Expose) -> None:
+    body = {"type": "proportion", "event": "add_to_cart", "direction": "decrease"}
+    assert shop.put("/v1/metrics/fewer-carts", json=body).status_code == 200
+    conduct(shop, primary_metric="fewer-carts", goal_metric="purchase")
+    visitors()
+    result = read(shop)
+    [one, _] = result["metrics"][0]["comparisons"]
+    found = result["decision"]["goal_forecast"]
+    assert one["relative"] > 0  # more carts, which was to be avoided
+    assert found["relative"] == pytest.approx(-one["shrunk_relative"])
+    assert found["interval"] == pytest.approx([-end for end in one["relative_interval"][::-1]])
+
+
 def test_a_matured_goal_stands_beside_and_a_remembered_test_does_not_foretell_itself(
     shop: KeyedClient, clock: Clock, stores: Stores, visitors: Expose, remember: Remember
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from optimizer.core.stats.findings import Comparison
 from optimizer.core.stats.guardrails import Guardrail, non_inferiority
-from optimizer.core.stats.words import p_words
+from optimizer.core.stats.words import p_words, signed
 
 __all__ = ["Action", "Candidate", "Check", "Decision", "Guardrail", "decide", "non_inferiority"]
 Action = Literal["ship", "stop", "continue", "investigate"]
@@ -200,8 +200,10 @@ def _shrunk(candidate: Candidate) -> list[str]:
     primary = candidate.primary
     if primary.shrunk is None or primary.absolute is None:
         return []
-    relative = f" ({primary.shrunk_relative:+.1%})" if primary.shrunk_relative is not None else ""
-    return [f"Winners are partly lucky: expect {primary.shrunk:+.4g}{relative} rather than {primary.absolute:+.4g}."]
+    relative = f" ({signed(primary.shrunk_relative, '+.1%')})" if primary.shrunk_relative is not None else ""
+    return [
+        f"Winners are partly lucky: expect {signed(primary.shrunk)}{relative} rather than {signed(primary.absolute)}."
+    ]
 
 
 def _better(candidate: Candidate) -> bool | None:
@@ -216,13 +218,13 @@ def _sentence(candidate: Candidate) -> str:
     if primary.absolute is None or primary.absolute_interval is None:
         return f"{primary.variant}: {primary.detail}"
     low, high = primary.absolute_interval
-    relative = f" ({primary.relative:+.1%})" if primary.relative is not None else ""
+    relative = f" ({signed(primary.relative, '+.1%')})" if primary.relative is not None else ""
     verdict = {True: "is better than", False: "is worse than", None: "is not shown to differ from"}[
         _better(candidate)
     ]
     return (
-        f"{primary.variant} {verdict} {primary.baseline}: {primary.absolute:+.4g}{relative}, "
-        f"{primary.level or 0:.0%} interval {low:+.4g} to {high:+.4g}, {_evidence(primary)}."
+        f"{primary.variant} {verdict} {primary.baseline}: {signed(primary.absolute)}{relative}, "
+        f"{primary.level or 0:.0%} interval {signed(low)} to {signed(high)}, {_evidence(primary)}."
     )
 
 

@@ -17,7 +17,7 @@ from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.effects import Floats
 from optimizer.core.stats.figures import Measure, figures
 from optimizer.core.stats.moments import Moments
-from optimizer.core.stats.words import p_words
+from optimizer.core.stats.words import p_words, signed
 
 WARN_BELOW = 0.01
 FEWEST_DAYS = 5
@@ -118,7 +118,7 @@ def novelty(days: Sequence[Day], *, relative: bool = False) -> Drift:
     level = float((weight * effects).sum() / weight.sum())
     first, last = (level + slope * (day - centre) for day in (position[0], position[-1]))
     way = "fades" if abs(last) < abs(first) else "grows"
-    shown = [f"{end:+.1%}" if relative else f"{end:+.4g}" for end in (first, last)]
+    shown = [signed(end, "+.1%") if relative else signed(end) for end in (first, last)]
     detail = f"The effect {way} from {shown[0]} on the first day to {shown[1]} on the last ({p_words(p_value)})."
     found = p_value < WARN_BELOW
     return Drift(found, p_value, detail if found else f"No trend in the daily effects ({p_words(p_value)}).")
@@ -142,7 +142,7 @@ def weekday_dependence(days: Sequence[Day]) -> Drift:
     centre = (mass * means).sum() / mass.sum()
     p_value = float(special.chdtrc(len(means) - 1, (mass * (means - centre) ** 2).sum()))
     low, high = float(means.min()), float(means.max())
-    span = f"from {low:+.4g} to {high:+.4g} ({p_words(p_value)})"
+    span = f"from {signed(low)} to {signed(high)} ({p_words(p_value)})"
     detail = f"The effect differs by day of the week, {span}: use whole weeks."
     found = p_value < WARN_BELOW
     return Drift(found, p_value, detail if found else f"No difference between days of the week ({p_words(p_value)}).")
@@ -176,10 +176,10 @@ def ramp(days: Sequence[Day]) -> Drift:
     within, error = float((weight * effects).sum()), math.sqrt(float((weight**2 * variances).sum()))
     found = p_value < WARN_BELOW and abs(pooled - within) > error
     detail = (
-        f"The split changed over days: pooled, the effect is {pooled:+.4g}; within days it is {within:+.4g} "
+        f"The split changed over days: pooled, the effect is {signed(pooled)}; within days it is {signed(within)} "
         f"(standard error {error:.2g}). Trust the second."
         if found
-        else f"Changes of the split do not move the effect (pooled {pooled:+.4g}, within days {within:+.4g})."
+        else f"Changes of the split do not move the effect (pooled {signed(pooled)}, within days {signed(within)})."
     )
     return Drift(found, p_value, detail)
 

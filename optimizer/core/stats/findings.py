@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optimizer.core.stats.design import Design
@@ -42,7 +42,7 @@ class Comparison:
         adjusted_p_value: Holm over arms.
         significant: adjusted_p_value < α (Bayesian: the interval excludes 0), and the status allows a verdict.
         method: The convention, by name.
-        chance_to_win: P(μ_b > μ_a), Bayesian only.
+        chance_to_win: P(μ_b > μ_a), Bayesian only; see `turned`.
         expected_loss: What choosing the arm is expected to cost, Bayesian only, in the metric's unit.
         baseline_loss: What keeping the baseline is expected to cost, Bayesian only.
         covariate: ``adjusted``; why not (``constant_covariate``, ``explains_all``, ``too_few_units``,
@@ -76,6 +76,18 @@ class Comparison:
     variance_reduction: float | None = None
     shrunk: float | None = None
     shrunk_relative: float | None = None
+
+
+def turned(comparison: Comparison) -> Comparison:
+    """Turn Bayesian figures round, for a metric of which less is better: to win is to be lower."""
+    if comparison.chance_to_win is None:
+        return comparison
+    return replace(
+        comparison,
+        chance_to_win=1 - comparison.chance_to_win,
+        expected_loss=comparison.baseline_loss,
+        baseline_loss=comparison.expected_loss,
+    )
 
 
 def describe(

@@ -26,6 +26,7 @@ from optimizer.core.stats.sequential import (
     rho_squared,
 )
 from optimizer.core.stats.statuses import status_of
+from optimizer.core.stats.words import signed
 
 HARM_ALPHA = 0.01
 HOPELESS = 1e3  # a size a million times the present one is no advice
@@ -113,8 +114,8 @@ def guard(metric: str, case: Case, baseline: str, arm: str, margin: Margin) -> G
     verdict = (
         "is shown to exceed" if harmful else "is shown to stay within" if shown else "is not shown to stay within"
     )
-    change = f"{loss.change:+.2%}" if loss.change is not None else f"{loss.difference:+.4g}"
-    figures_shown = f"change {change}, bound {bound:+.4g}"
+    change = signed(loss.change, "+.2%") if loss.change is not None else signed(loss.difference)
+    figures_shown = f"change {change}, bound {signed(bound)}"
     detail = f"Guardrail {metric}: a loss {verdict} its margin of {margin.relative:.1%} ({figures_shown})."
     whole = float(case.row.n.sum()) / loss.n
     missing = 0 if shown or harmful else math.ceil(whole * _missing(loss, critical, margin))

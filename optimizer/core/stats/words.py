@@ -15,3 +15,13 @@ def p_words(p_value: float, digits: int = 2) -> str:
     if p_value < LEAST_SHOWN:
         return "p < .0001"
     return f"p = {p_value:.{digits}g}".replace("= 0.", "= .")
+
+
+def signed(value: float, form: str = "+.4g") -> str:
+    """Write an effect with its sign, a real minus: at a hyphen a line may break.
+
+    Args:
+        value: The number.
+        form: As in `format`.
+    """
+    return f"{value:{form}}".replace("-", "−")

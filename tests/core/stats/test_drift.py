@@ -70,7 +70,7 @@ def test_what_is_planted_in_a_ratio_is_found() -> None:
     assert found.found
     pooled = sum((row for _, row in ramped), CrossMoments.empty(("a", "b"), ("orders", "visits")))
     ratios = pooled.totals[:, 0] / pooled.totals[:, 1]
-    said = float(found.detail.split("the effect is ")[1].split(";")[0])
+    said = float(found.detail.split("the effect is ")[1].split(";")[0].replace("−", "-"))
     assert said == pytest.approx(ratios[1] - ratios[0], rel=0.1)  # to first order
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from optimizer.core.stats.words import p_words
+from optimizer.core.stats.words import p_words, signed
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,9 @@ from optimizer.core.stats.words import p_words
 )  # fmt: skip
 def test_p_values_are_written_as_people_write_them(p_value: float, shown: str) -> None:
     assert p_words(p_value) == shown
+
+
+def test_a_minus_is_no_hyphen() -> None:
+    assert signed(-0.0312) == "−0.0312"
+    assert signed(0.5, "+.1%") == "+50.0%"
+    assert signed(1.5e-07) == "+1.5e−07"
