@@ -201,7 +201,7 @@ def test_counts_and_sums_add_up_what_a_unit_did(
     orders, revenue = (one for one in results(catalogued)["metrics"] if one["role"] == "secondary")
     assert orders["variants"][0] | {"std": None} == {
         "variant": "control", "units": 3, "conversions": None, "mean": 1.0, "std": None, "sum": 3.0,
-        "denominator": None, "immature_units": 0,
+        "denominator": None, "occurrences": None, "immature_units": 0,
     }  # fmt: skip
     assert orders["variants"][0]["std"] == pytest.approx(1.0)
     assert revenue["variants"][0]["sum"] == 30.0
