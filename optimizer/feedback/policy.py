@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlmodel import Session, col, select
 
 from optimizer.core.naming import canonical_name
+from optimizer.core.stats.words import p_words
 from optimizer.errors import NotFoundError
 from optimizer.feedback.outbox import last_sequence, weekly_counts
 from optimizer.feedback.rules import (
@@ -229,7 +230,7 @@ def _against(policy: FeedbackPolicy, signal: Signal, weekly: int) -> str | None:
     few = f"Too few events for a platform to learn from: {weekly} of {policy.minimum_weekly_events} a week."
     faults = (
         (signal.funnel_step or signal.recommendation in {"keep", "drop"}, signal.reasons[0]),
-        (signal.q_value > policy.minimum_q, f"q = {signal.q_value:.2g} is above {policy.minimum_q:g}."),
+        (signal.q_value > policy.minimum_q, f"{p_words(signal.q_value, name='q')} is above {policy.minimum_q:g}."),
         (signal.lift <= 1, f"Units that did it convert less often: lift {signal.lift:.2f}."),
         (weekly < policy.minimum_weekly_events, few),
     )

@@ -12,6 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from optimizer.core.stats.words import p_words
+
 RECOMMENDED_MAXIMUM = 15
 SURELY = 0.05
 # Steps towards a purchase as shops call them: what a milestone is before anybody has said so in the catalog.
@@ -171,5 +173,5 @@ def _numbers(one: Candidate) -> str:
     if one.lift is None or one.lift_interval is None:
         return counted
     low, high = one.lift_interval
-    q_value = f", q = {one.q_value:.2g}" if one.q_value is not None else ""
+    q_value = f", {p_words(one.q_value, name='q')}" if one.q_value is not None else ""
     return f"{counted}, lift {one.lift:.2f} (95% interval {low:.2f} to {high:.2f}){q_value}"

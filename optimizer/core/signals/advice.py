@@ -14,6 +14,7 @@ from optimizer.core.signals.fourfold import ALPHA, Figures
 from optimizer.core.signals.increments import Increment
 from optimizer.core.signals.stability import Drift, Reversal, Turn
 from optimizer.core.stats.effects import Interval
+from optimizer.core.stats.words import p_words
 
 Recommendation = Literal["promote", "keep", "watch", "drop"]
 Role = Literal["predictor", "funnel_step", "everybody"]
@@ -137,7 +138,9 @@ def _numbers(evidence: Evidence, before: str) -> str:
     if found.lift is None or found.lift_interval is None or evidence.q_value is None:
         return ""
     low, high = found.lift_interval
-    text = f"{before}lift {found.lift:.2f} (95% interval {low:.2f} to {high:.2f}), q = {evidence.q_value:.2g}"
+    text = (
+        f"{before}lift {found.lift:.2f} (95% interval {low:.2f} to {high:.2f}), {p_words(evidence.q_value, name='q')}"
+    )
     if evidence.increment is not None:
         text += f", AUC {evidence.increment.beyond.auc:+.4f}"
     return text
@@ -149,11 +152,11 @@ def _warnings(evidence: Evidence) -> list[str]:
     if drift is not None and drift.flagged:
         if drift.change is not None and drift.p_value is not None and drift.p_value < ALPHA:
             said.append(
-                f"Its lift drifts: {drift.change:.2f} times what it was in the first week (p = {drift.p_value:.2g})."
+                f"Its lift drifts: {drift.change:.2f} times what it was in the first week ({p_words(drift.p_value)})."
             )
-        else:
+        elif drift.heterogeneity_p_value is not None:
             said.append(
-                f"Its lift differs from week to week by more than chance (p = {drift.heterogeneity_p_value:.2g}, "
+                f"Its lift differs from week to week by more than chance ({p_words(drift.heterogeneity_p_value)}, "
                 f"I² = {drift.i_squared:.0%})."
             )
     return said

@@ -5,16 +5,17 @@ from __future__ import annotations
 LEAST_SHOWN = 1e-4
 
 
-def p_words(p_value: float, digits: int = 2) -> str:
+def p_words(p_value: float, digits: int = 2, name: str = "p") -> str:
     """Write a p-value with its sign: ``p = .031``, and ``p < .0001`` where its digits say nothing more.
 
     Args:
         p_value: Between 0 and 1.
         digits: Digits that count.
+        name: ``q`` where it is adjusted for the false discovery rate.
     """
     if p_value < LEAST_SHOWN:
-        return "p < .0001"
-    return f"p = {p_value:.{digits}g}".replace("= 0.", "= .")
+        return f"{name} < .0001"
+    return f"{name} = {p_value:.{digits}g}".replace("= 0.", "= .")
 
 
 def signed(value: float, form: str = "+.4g") -> str:

@@ -31,7 +31,7 @@ def evidence(counts: Counts, q_value: float | None, **more: Any) -> Evidence:
         (evidence(VIDEO, 0.001, increment=USELESS), "keep", "adds nothing sure"),
         (evidence(VIDEO, 0.001, prerequisite_share=0.97), "keep", "97% of converters did it first"),
         (evidence(VIDEO, 0.001, reach=0.99), "watch", "tells nobody apart"),
-        (evidence(Counts(100, 4, 900, 27), 0.4), "watch", "q = 0.4"),  # too few to tell
+        (evidence(Counts(100, 4, 900, 27), 0.4), "watch", "q = .4"),  # too few to tell
         (evidence(Counts(50_000, 5_000, 50_000, 5_020), 0.9), "drop", "0.8 to 1.25"),
         (evidence(Counts(50_000, 5_500, 50_000, 5_000), 0.001), "drop", "No difference"),  # real, and too small
         (evidence(Counts(5_000, 200, 5_000, 500), 0.001), "keep", "less often"),  # predicts the opposite
