@@ -28,9 +28,8 @@ from optimizer.ingest.decode import ItemDecoder
 from optimizer.ingest.dedup import Deduplicator
 from optimizer.ingest.event import Event
 from optimizer.ingest.prepare import Prepared, Preparer
-from optimizer.ingest.rows import Rows
+from optimizer.ingest.rows import Rows, numbered
 from optimizer.storage.engines.duckdb import DuckDBEventStore
-from optimizer.storage.events import EVENT_SCHEMA
 
 SIZE = 1_000
 GROUP = 8  # requests that one commit takes
@@ -77,10 +76,7 @@ class Stages:
         rows = Rows.joined(parts)
         rows.twins(self._dedup.stored(self._dedup.suspects(rows.id_hashes)))
         began = self._lap("look for duplicates", began)
-        columns = rows.columns()
-        columns.insert(1, list(range(len(rows))))
-        arrays = [pa.array(column, type=kind) for column, kind in zip(columns, EVENT_SCHEMA.types, strict=True)]
-        self.batch = pa.table(arrays, schema=EVENT_SCHEMA)
+        self.batch = numbered("events", rows.columns(), range(len(rows)))
         began = self._lap("convert to Arrow", began)
         self._store.append({"events": self.batch})
         began = self._lap("insert and commit", began)

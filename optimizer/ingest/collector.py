@@ -28,8 +28,8 @@ from optimizer.ingest import match_data
 from optimizer.ingest.dedup import Deduplicator
 from optimizer.ingest.floor import Floor
 from optimizer.ingest.prepare import Prepared
-from optimizer.ingest.rows import Rows
-from optimizer.storage.events import ID_COLUMN, SCHEMAS, WRITERS
+from optimizer.ingest.rows import Rows, numbered
+from optimizer.storage.events import ID_COLUMN, WRITERS
 from optimizer.storage.stores import Stores
 
 MAXIMUM_GROUP_ROWS = 20_000
@@ -233,10 +233,7 @@ class Collector:
     def _numbered(self, name: str, columns: Sequence[Sequence[Any]]) -> pa.Table:
         sequences = self._next_sequences(len(columns[0]))
         self._sequence = sequences[-1]
-        schema = SCHEMAS[name]
-        numbered = [columns[0], sequences, *columns[1:]]
-        arrays = [pa.array(column, type=kind) for column, kind in zip(numbered, schema.types, strict=True)]
-        return pa.table(arrays, schema=schema)
+        return numbered(name, columns, sequences)
 
     def _next_sequences(self, wanted: int) -> range:
         if not self._stores.events.several_writers:

@@ -12,11 +12,13 @@ from itertools import compress
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from optimizer.core.naming import canonical_name
 from optimizer.ingest.dedup import hash_bytes, hash_id, hash_ids, hash_many
 from optimizer.ingest.event import ConsentSignals, Context, Event, Exposure
 from optimizer.ingest.match_data import Kept
+from optimizer.storage.events import SCHEMAS
 
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
@@ -156,6 +158,15 @@ class Judged:
     bots: set[int] = field(default_factory=set)
     codes: dict[int, str] = field(default_factory=dict)
     kept: dict[int, Kept] = field(default_factory=dict)
+
+
+def numbered(table: str, columns: Sequence[Sequence[Any]], sequences: Sequence[int]) -> pa.Table:
+    """Make an Arrow table of columns in schema order that lack `sequence`."""
+    schema = SCHEMAS[table]
+    whole = [columns[0], sequences, *columns[1:]]
+    return pa.table(
+        [pa.array(column, type=kind) for column, kind in zip(whole, schema.types, strict=True)], schema=schema
+    )
 
 
 def event_content(event: Event, name: str) -> bytes:
