@@ -26,7 +26,6 @@ from optimizer.catalog.definitions import record_seen
 from optimizer.errors import BusyError, OptimizerError, UnknownOutcomeError
 from optimizer.ingest import match_data
 from optimizer.ingest.dedup import Deduplicator
-from optimizer.ingest.floor import Floor
 from optimizer.ingest.prepare import Prepared
 from optimizer.ingest.rows import Rows, numbered
 from optimizer.storage.events import ID_COLUMN, WRITERS
@@ -69,9 +68,6 @@ class Collector:
         stores: Where rows go.
         queue_rows: Rows that may wait for the disk.
         timeout_seconds: How long a request waits for its commit.
-
-    Attributes:
-        floor: Where whoever prepares rows for it takes turns with the writer.
     """
 
     def __init__(self, stores: Stores, *, queue_rows: int = 50_000, timeout_seconds: float = 30.0) -> None:
@@ -87,7 +83,6 @@ class Collector:
         self._waiting_rows = 0
         self._condition = threading.Condition()
         self._closing = False
-        self.floor = Floor()
         self._writer = threading.Thread(target=self._run, name="event-writer", daemon=True)
         self._writer.start()
 
@@ -203,13 +198,11 @@ class Collector:
             self._make_certain()
         incoming = {name: Rows.joined(getattr(one.prepared, name) for one in group) for name in self._dedup}
         incoming = {name: rows for name, rows in incoming.items() if rows}
-        with self.floor.writer():
-            suspects = {name: self._dedup[name].suspects(rows.id_hashes) for name, rows in incoming.items()}
+        suspects = {name: self._dedup[name].suspects(rows.id_hashes) for name, rows in incoming.items()}
         stored = {name: self._dedup[name].stored(found) for name, found in suspects.items()}
-        with self.floor.writer():
-            twins = {name: rows.twins(stored[name]) for name, rows in incoming.items()}
-            fresh = {name: rows.without(twins[name]) if twins[name] else rows for name, rows in incoming.items()}
-            batches = {name: self._numbered(name, rows.columns()) for name, rows in fresh.items() if rows}
+        twins = {name: rows.twins(stored[name]) for name, rows in incoming.items()}
+        fresh = {name: rows.without(twins[name]) if twins[name] else rows for name, rows in incoming.items()}
+        batches = {name: self._numbered(name, rows.columns()) for name, rows in fresh.items() if rows}
         self._write_control(group, fresh["events"].kept.values() if "events" in fresh else ())
         counts = _last_of_each_key([values for submission in group for values in submission.counts])
         if counts:

@@ -11,7 +11,6 @@ from msgspec import Meta, Struct
 
 from optimizer.core.naming import canonical_name
 from optimizer.ingest.event import LARGEST_VALUE, Verdict
-from optimizer.storage.events import naive_utc
 
 Natural = Annotated[int, Meta(ge=0, le=2**53)]
 LARGEST_SQUARES = LARGEST_VALUE**2
@@ -61,7 +60,7 @@ def count_rows(
                 count.occurrences if count.occurrences is not None else count.visitors,
                 count.value,
                 count.value_squares,
-                naive_utc(now),
+                now,
             )
         )
     return rows

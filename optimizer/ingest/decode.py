@@ -36,15 +36,15 @@ class ItemDecoder(Generic[Item]):
         self._decoder = msgspec.json.Decoder(kind)
 
     def decode(
-        self, items: Sequence[msgspec.Raw], rejected: list[Verdict], warnings: list[Verdict], *, first: int = 0
+        self, items: Sequence[msgspec.Raw], rejected: list[Verdict], warnings: list[Verdict]
     ) -> list[tuple[int, Item]]:
-        """Decode what can be decoded; append a verdict for the rest. `first` is the index of the first item.
+        """Decode what can be decoded; append a verdict for the rest.
 
         Returns:
             (index in the batch, item) pairs.
         """
         decoded: list[tuple[int, Item]] = []
-        for index, raw in enumerate(items, first):
+        for index, raw in enumerate(items):
             unfit = unfit_item(index, raw)
             if unfit is not None:
                 rejected.append(unfit)

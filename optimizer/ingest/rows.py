@@ -12,6 +12,7 @@ from itertools import compress
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from optimizer.core.naming import canonical_name
@@ -22,6 +23,7 @@ from optimizer.storage.events import SCHEMAS
 
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NO_CONTEXT = Context()
 _NO_CONSENT = ConsentSignals()
 
@@ -160,13 +162,21 @@ class Judged:
     kept: dict[int, Kept] = field(default_factory=dict)
 
 
-def numbered(table: str, columns: Sequence[Sequence[Any]], sequences: Sequence[int]) -> pa.Table:
+def numbered(table: str, columns: Sequence[Sequence[Any]], sequences: range) -> pa.Table:
     """Make an Arrow table of columns in schema order that lack `sequence`."""
     schema = SCHEMAS[table]
-    whole = [columns[0], sequences, *columns[1:]]
-    return pa.table(
-        [pa.array(column, type=kind) for column, kind in zip(whole, schema.types, strict=True)], schema=schema
-    )
+    rows = pa.array(np.arange(sequences.start, sequences.stop, sequences.step))
+    others = [_array(column, kind) for column, kind in zip(columns[1:], schema.types[2:], strict=True)]
+    return pa.table([pa.array(columns[0], schema.types[0]), rows, *others], schema=schema)
+
+
+def _array(column: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    # Two thirds of what `pa.array` takes for an event would go to aware datetimes and to columns that nobody fills.
+    if column and column[0] is None and column.count(None) == len(column):
+        return pa.nulls(len(column), kind)
+    if pa.types.is_timestamp(kind):
+        return pa.array([moment - _EPOCH for moment in column], pa.duration(kind.unit)).view(kind)
+    return pa.array(column, kind)
 
 
 def event_content(event: Event, name: str) -> bytes:

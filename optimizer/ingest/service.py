@@ -20,7 +20,6 @@ from optimizer.ingest.quality import RejectionTally
 from optimizer.ingest.rows import Rows
 from optimizer.storage.events import EventStore
 
-PIECE = 250  # items a thread works on before it looks whether the writer waits
 REMEMBERED_LINKS = 1_000_000
 _EVENTS = ItemDecoder(Event)
 _EXPOSURES = ItemDecoder(Exposure)
@@ -120,23 +119,15 @@ class Ingest:
 
     def _prepare_items(self, project_id: int, items: Sequence[Raw], origin: Origin) -> Prepared:
         preparer, prepared = self._preparer(project_id, origin), Prepared()
-        for first in range(0, len(items), PIECE):
-            piece = items[first : first + PIECE]
-            with self.collector.floor.request():  # once for both: every wait for it costs more than a small batch
-                decoded = _EVENTS.decode(piece, prepared.rejected, prepared.warnings, first=first)
-                preparer.add_events(decoded, prepared)
+        preparer.add_events(_EVENTS.decode(items, prepared.rejected, prepared.warnings), prepared)
         return self._doubted(project_id, prepared, origin)
 
     def _prepare(self, project_id: int, decoded: Decoded, origin: Origin) -> Prepared:
         preparer = self._preparer(project_id, origin, decoded.corrections)
         prepared = Prepared(rejected=decoded.rejected, warnings=decoded.warnings)
-        for first in range(0, len(decoded.events), PIECE):
-            with self.collector.floor.request():
-                preparer.add_events(decoded.events[first : first + PIECE], prepared)
-        if decoded.exposures or decoded.aliases:
-            with self.collector.floor.request():
-                preparer.add_exposures(decoded.exposures, prepared)
-                preparer.add_aliases(decoded.aliases, prepared)
+        preparer.add_events(decoded.events, prepared)
+        preparer.add_exposures(decoded.exposures, prepared)
+        preparer.add_aliases(decoded.aliases, prepared)
         return self._doubted(project_id, prepared, origin)
 
     def _preparer(

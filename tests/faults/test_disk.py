@@ -21,6 +21,7 @@ from msgspec import Raw
 from optimizer.app import open_ingest
 from optimizer.errors import BusyError, ConfigurationError
 from optimizer.settings import Settings
+from optimizer.storage import filler
 from optimizer.storage.open import open_event_store
 from tests.fixtures.server import Server
 from tests.storage.test_events import event, events
@@ -104,40 +105,52 @@ def test_a_folder_that_may_not_be_written_is_named_at_start(tmp_path: Path) -> N
     assert re.search(r"ConfigurationError .*cannot be used: Permission denied", ran.stdout)
 
 
-def test_a_torn_end_of_the_log_costs_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    path = killed_store(tmp_path)
-    with path.with_name("e.duckdb.wal").open("ab") as log:
-        log.write(os.urandom(300))
+LOGS = ["e.duckdb.wal", "e.duckdb.0000000000000001.journal"]  # DuckDB's own, and what it has not taken in yet
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_a_torn_end_of_a_log_costs_nothing_that_was_acknowledged(tmp_path: Path, log: str) -> None:
+    path = killed_store(tmp_path, taken_in=log.endswith("wal"))
+    whole = path.with_name(log).read_bytes()
+    with path.with_name(log).open("ab") as file:
+        file.write(whole[:-1] if log.endswith("journal") else os.urandom(300))  # died in the middle of a write
     store = open_event_store(f"duckdb:///{path}")
     assert store.events(1).count().to_pyarrow().as_py() == 50
     store.close()
 
 
-def test_a_damaged_log_is_named_with_what_keeps_the_rest(tmp_path: Path) -> None:
-    path = killed_store(tmp_path)
-    log = path.with_name("e.duckdb.wal")
-    content = bytearray(log.read_bytes())
+@pytest.mark.parametrize(
+    ("log", "kept"), list(zip(LOGS, [50, 49], strict=True))
+)  # what DuckDB lost, the journal still has
+def test_a_damaged_log_is_named_with_what_keeps_the_rest(tmp_path: Path, log: str, kept: int) -> None:
+    path = killed_store(tmp_path, taken_in=log.endswith("wal"))
+    damaged = path.with_name(log)
+    content = bytearray(damaged.read_bytes())
     content[-30] ^= 255
-    log.write_bytes(content)
+    damaged.write_bytes(content)
     with pytest.raises(ConfigurationError, match="every commit before it is whole") as refused:
         open_event_store(f"duckdb:///{path}")
     advice = re.search(r"truncate -s \d+ \S+", refused.value.detail)
     assert advice is not None
-    assert log.read_bytes() == content  # nothing was changed
+    assert damaged.read_bytes() == content  # nothing was changed
     subprocess.run(advice[0].split(), check=True)
     store = open_event_store(f"duckdb:///{path}")
-    assert store.events(1).count().to_pyarrow().as_py() == 49
+    assert store.events(1).count().to_pyarrow().as_py() == kept
     store.close()
 
 
-def killed_store(tmp_path: Path) -> Path:
-    """Commit fifty times and die without closing, so that the rows stand in the log only."""
+def killed_store(tmp_path: Path, *, taken_in: bool) -> Path:
+    """Commit fifty times and die without closing, so that the rows stand in a log only."""
     path = tmp_path / "e.duckdb"
     child = os.fork()
     if child == 0:
         store = open_event_store(f"duckdb:///{path}")
+        if not taken_in:
+            filler.FILL_SECONDS = 60.0
         for number in range(1, 51):
             store.append(events(event(number)))
+            if taken_in:
+                store.table("events")
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     return path

@@ -1,10 +1,13 @@
 """DuckDB, the embedded event engine: one file, one process, one cursor per thread.
 
-A second process cannot open the file; the message then names the first one's process and what to do instead.
+What a commit of its own takes hardly depends on how many rows it has, so rows are made safe in a journal beside the
+file and taken in many at once; whoever reads waits until everything that was stored before is in. A second process
+cannot open the file; the message then names the first one's process and what to do instead.
 """
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,6 +22,8 @@ import pyarrow as pa
 
 from optimizer.errors import BusyError, ConfigurationError, UnknownOutcomeError
 from optimizer.storage.events import ID_COLUMN, SCHEMAS, EventStore, StoredIds, ibis_schema
+from optimizer.storage.filler import MOST_BYTES, Filler
+from optimizer.storage.journal import Journal, Record
 
 DELETE_REPLACED_COUNTS = """
 DELETE FROM counts USING incoming_rows AS incoming
@@ -36,8 +41,13 @@ INSERTS = {
 # Merging small row groups when the log is folded in makes every fourth fold five times as long, for all commits that
 # wait; what it saves is little, and row groups in which nothing is left go anyway.
 CONFIG = {"max_vacuum_tasks": "0"}
+FULL = "The disk of the data folder is full: make room, and events are taken again."
+UNWRITABLE = "The data folder cannot be written: give the service's user write access, and events are taken again."
+TAKEN = "UPDATE journal SET position = ?"
+DIRECT_BYTES = 16_000_000  # beyond it a journal would only write the same bytes twice
 # What older files lack; each statement changes nothing where it was run before.
 UPGRADES = (
+    "CREATE TABLE IF NOT EXISTS journal AS SELECT 0::BIGINT AS position",  # of the last record that was taken in
     "ALTER TABLE events ADD COLUMN IF NOT EXISTS bot BOOLEAN",
     "ALTER TABLE events ADD COLUMN IF NOT EXISTS warnings VARCHAR",
     "ALTER TABLE exposures ADD COLUMN IF NOT EXISTS session_id VARCHAR",
@@ -74,9 +84,96 @@ class DuckDBEventStore(EventStore):
                 backend.create_table(name, schema=ibis_schema(name))
         for upgrade in UPGRADES:
             self._connection.execute(upgrade)
+        self._position = self._last_taken()
+        self._filler = Filler(self._take_in)
+        self._append_lock = threading.Lock()
+        self._journal = None if path == ":memory:" else Journal(Path(path))
+        if self._journal is not None:
+            self._continue_after(self._journal)
 
     def append(self, batches: Mapping[str, pa.Table]) -> None:
-        """Write rows in one transaction; DuckDB syncs its log before the commit returns."""
+        """Write rows in one record of the journal, which is synced; DuckDB takes them in behind it."""
+        typed = {name: _typed(name, rows) for name, rows in batches.items()}
+        with self._append_lock:
+            if self._journal is None or sum(rows.nbytes for rows in typed.values()) > DIRECT_BYTES:
+                self._filler.settle()
+                self._commit(typed)
+                return
+            self._filler.admit()
+            try:
+                record = self._journal.append(typed)
+            except OSError as error:
+                raise BusyError(f"{_os_reason(error)} Nothing of this batch was stored. Send it again.") from None
+            self._filler.add(record)
+
+    def stored_ids(self, table: str) -> StoredIds:
+        """Read every id hash of a table."""
+        self._filler.settle()
+        stored = self.table(table)
+        hashes = stored.select("id_hash").to_pyarrow()["id_hash"].combine_chunks()
+        return StoredIds(hashes, int(stored.sequence.max().to_pyarrow().as_py() or 0))
+
+    def find_by_id_hash(self, table: str, id_hashes: Sequence[int]) -> pa.Table:
+        """Read the stored rows that may be meant by these hashes."""
+        self._filler.settle()
+        stored = self.table(table)
+        found = stored.filter(stored.id_hash.isin(list(id_hashes)))
+        return found.select("project_id", "id_hash", "content_hash", id=found[ID_COLUMN[table]]).to_pyarrow()
+
+    def table(self, name: str) -> ir.Table:
+        """Return a table bound to this thread's cursor, with everything in it that was stored before."""
+        with suppress(BusyError):  # what cannot be taken in now is safe, and shown later
+            self._filler.settle()
+        return self._backend().table(name)
+
+    def close(self) -> None:
+        """Take in what waits, write the log into the file and let go of it."""
+        if not self._closed:
+            self._closed = True
+            whole = self._filler.close()
+            if self._journal is not None:
+                self._journal.release(self._position, all_segments=whole)
+                self._journal.close()
+            self._connection.close()
+
+    def _continue_after(self, journal: Journal) -> None:
+        # What a killed process had made safe and not yet taken in.
+        group: list[Record] = []
+        try:
+            for record in journal.records(after=self._position):
+                group.append(record)
+                if sum(one.size for one in group) > MOST_BYTES:
+                    self._take_in(group)
+                    group = []
+            if group:
+                self._take_in(group)
+        except BusyError as error:
+            raise ConfigurationError(f"The event store {self._path} cannot be opened. {error.detail}") from None
+
+    def _last_taken(self) -> int:
+        [[position]] = self._connection.execute("SELECT position FROM journal").fetchall()
+        return int(position)
+
+    def _take_in(self, records: Sequence[Record]) -> None:
+        with self._write_lock:
+            self._reopen_if_broken()
+            fresh = [record for record in records if record.position > self._position]
+            if not fresh:  # the commit that failed had happened
+                return
+            last = fresh[-1].position
+            try:
+                _insert_records(self._writer, fresh)
+            except duckdb.FatalException as error:
+                self._broken = True
+                raise BusyError(_reason(error)) from None
+            except duckdb.Error as error:
+                _roll_back(self._writer)
+                raise BusyError(_reason(error)) from None
+            self._position = last
+        if self._journal is not None:
+            self._journal.release(last)
+
+    def _commit(self, batches: Mapping[str, pa.Table]) -> None:
         with self._write_lock:
             self._reopen_if_broken()
             try:
@@ -84,33 +181,9 @@ class DuckDBEventStore(EventStore):
             except duckdb.FatalException as error:
                 self._broken = True
                 raise UnknownOutcomeError(f"{_reason(error)} Send the batch again.") from None
-            except BaseException as error:
+            except duckdb.Error as error:
                 _roll_back(self._writer)
-                if not isinstance(error, duckdb.Error):
-                    raise
                 raise BusyError(f"{_reason(error)} Nothing of this batch was stored. Send it again.") from None
-
-    def stored_ids(self, table: str) -> StoredIds:
-        """Read every id hash of a table."""
-        stored = self.table(table)
-        hashes = stored.select("id_hash").to_pyarrow()["id_hash"].combine_chunks()
-        return StoredIds(hashes, int(stored.sequence.max().to_pyarrow().as_py() or 0))
-
-    def find_by_id_hash(self, table: str, id_hashes: Sequence[int]) -> pa.Table:
-        """Read the stored rows that may be meant by these hashes."""
-        stored = self.table(table)
-        found = stored.filter(stored.id_hash.isin(list(id_hashes)))
-        return found.select("project_id", "id_hash", "content_hash", id=found[ID_COLUMN[table]]).to_pyarrow()
-
-    def table(self, name: str) -> ir.Table:
-        """Return a table bound to this thread's cursor."""
-        return self._backend().table(name)
-
-    def close(self) -> None:
-        """Write the log into the file and let go of it."""
-        if not self._closed:
-            self._closed = True
-            self._connection.close()
 
     def _backend(self) -> ibis.backends.duckdb.Backend:
         if self._broken:
@@ -132,6 +205,7 @@ class DuckDBEventStore(EventStore):
         except ConfigurationError as error:
             raise BusyError(f"The event store cannot be opened again: {error.detail}") from None
         self._writer = self._connection.cursor()
+        self._position = self._last_taken()
         self._opened += 1
         self._broken = False
 
@@ -162,34 +236,56 @@ def _connect(path: str, memory_mb: int) -> duckdb.DuckDBPyConnection:
 
 
 def _write(cursor: duckdb.DuckDBPyConnection, batches: Mapping[str, pa.Table]) -> None:
-    # One statement is a transaction by itself; to begin and to commit would each wait for the interpreter's lock.
-    several = len(batches) > 1 or "counts" in batches
-    if several:
-        cursor.begin()
+    cursor.begin()
     for name, rows in batches.items():
         _insert(cursor, name, rows)
-    if several:
-        cursor.commit()
+    cursor.commit()
+
+
+def _insert_records(cursor: duckdb.DuckDBPyConnection, records: Sequence[Record]) -> None:
+    tables: dict[str, list[pa.Table]] = {}
+    cursor.begin()
+    for record in records:
+        for name, rows in record.batches.items():
+            if name == "counts":
+                _insert(cursor, name, rows)  # each may replace rows of the one before
+            else:
+                tables.setdefault(name, []).append(rows)
+    for name, parts in tables.items():
+        _insert(cursor, name, pa.concat_tables(parts).combine_chunks())
+    cursor.execute(TAKEN, [records[-1].position])
+    cursor.commit()
+
+
+def _typed(name: str, rows: pa.Table) -> pa.Table:
+    return rows if rows.schema.equals(SCHEMAS[name]) else rows.cast(SCHEMAS[name])
 
 
 def _insert(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
     # DuckDB reads it by this name: half the cost of registering a view. The bare stream is read without the
     # interpreter's lock, for which a reader or a table waits again and again beside busy requests.
-    typed = rows.cast(SCHEMAS[name])
     if name == "counts":
-        incoming_rows: Any = typed
+        incoming_rows: Any = rows
         cursor.execute(DELETE_REPLACED_COUNTS)
-    incoming_rows = typed.__arrow_c_stream__()
+    incoming_rows = rows.__arrow_c_stream__()
     cursor.execute(INSERTS[name])
     del incoming_rows
+
+
+def _os_reason(error: OSError) -> str:
+    if error.errno in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}:
+        return FULL
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return UNWRITABLE
+    return f"The journal could not be written ({error.strerror})."
 
 
 def _reason(error: duckdb.Error) -> str:
     said = str(error)
     if "No space left" in said or "File too large" in said:
-        return "The disk of the data folder is full: make room, and events are taken again."
+        return FULL
     if "Permission denied" in said or "Read-only" in said:
-        return "The data folder cannot be written: give the service's user write access, and events are taken again."
+        return UNWRITABLE
     return f"The event store could not commit ({type(error).__name__})."
 
 
