@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    threads: int = Field(16, ge=1, le=512, description="Requests served at the same time.")
+    threads: int = Field(32, ge=1, le=512, description="Requests served at the same time.")
     queue_events: int = Field(50_000, ge=1, description="Events that may wait for the disk before answers turn 503.")
     commit_timeout_seconds: float = Field(30.0, gt=0, description="How long a request waits for the disk.")
     duckdb_memory_mb: int = Field(

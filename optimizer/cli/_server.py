@@ -1,78 +1,88 @@
-"""Gunicorn with our settings, for the commands that answer HTTP.
+"""Granian with our settings, for the commands that answer HTTP.
 
 Everything that must not cross a fork (the event store, the writer thread, the scheduler) is opened in the workers.
+HTTP is read and written outside the interpreter's lock, which leaves it to the work.
 """
 
 from __future__ import annotations
 
+import multiprocessing.util
 import os
 import signal
 import socket
-from pathlib import Path
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
-from gunicorn.app.base import BaseApplication
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server import Server as Granian
 from rich.console import Console
 
 from optimizer.cli._bulk import suit_batches
+from optimizer.errors import OptimizerError
 from optimizer.settings import Settings
 
 GRACEFUL_SECONDS = 30
-KEEP_ALIVE_SECONDS = 15
+IDLE_MILLISECONDS = 15_000  # a connection that asks nothing is closed, as is one that does not finish its headers
+HEAD_BYTES = 65_536
+CONNECTIONS = 2_048
+BEFORE_OTHERS = 100  # among what a worker does at its end
+READY_SECONDS = 30.0
+ERRORS = {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"}
 
 
-class Server(BaseApplication):  # type: ignore[misc] # gunicorn carries no types
-    """One address, answered by workers with many threads each; no file of its own."""
+def run(settings: Settings, listener: socket.socket, workers: int = 1) -> None:
+    """Answer until SIGTERM or SIGINT.
 
-    def __init__(self, settings: Settings, listener: socket.socket, workers: int = 1) -> None:
-        self._workers = workers
-        self._settings = settings
-        self._listener = listener
-        super().__init__()
-
-    def load_config(self) -> None:
-        options = {
-            "bind": f"fd://{self._listener.fileno()}",
-            "workers": self._workers,
-            "worker_class": "gthread",
-            "threads": self._settings.threads,
-            "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 - heartbeats stay off disk
-            "graceful_timeout": GRACEFUL_SECONDS,
-            "timeout": 120,
-            "keepalive": KEEP_ALIVE_SECONDS,
-            "loglevel": self._settings.log_level,
-            "limit_request_line": 8190,
-            "control_socket_disable": True,
-            "post_worker_init": _say_ready,
-            "worker_exit": _close,
-        }
-        for name, value in options.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Any:  # noqa: ANN401 - gunicorn's signature
-        from optimizer.app import create_app  # noqa: PLC0415 - opened after the fork, and imported only when needed
-
-        return create_app(self._settings)
+    Args:
+        settings: Frozen settings.
+        listener: From `listen`; keeps the port while the workers start.
+        workers: Processes that answer, each with its own threads.
+    """
+    host, port = listener.getsockname()[:2]
+    Granian(
+        "optimizer",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=settings.threads,
+        backlog=CONNECTIONS,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=IDLE_MILLISECONDS, max_buffer_size=HEAD_BYTES),
+        websockets=False,
+        log_level=LogLevels.error,
+        log_dictconfig={"handlers": {"console": ERRORS, "access": ERRORS}},
+        respawn_failed_workers=True,
+        workers_kill_timeout=GRACEFUL_SECONDS,
+    ).serve(target_loader=partial(_load, settings, (host, port)), wrap_loader=False)
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Open the port, before anything else is opened.
+    """Reserve the port, before anything else is opened; the workers bind it too, and they alone listen.
 
     Raises:
         click.ClickException: It is taken; says what to do.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.port))
+        with socket.socket(family, socket.SOCK_STREAM) as probe:  # sees others, who may share the port as well
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+            address = probe.getsockname()
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address)
     except OSError as error:
         raise click.ClickException(
             f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another --port."
         ) from None
-    listener.listen(2048)
-    listener.set_inheritable(True)
     return listener
 
 
@@ -105,29 +115,45 @@ def _shown_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _say_ready(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker
+def _load(settings: Settings, where: tuple[str, int]) -> Callable[..., Any]:
+    # Runs in each worker, after the fork.
+    from optimizer.api._context import EXTENSION  # noqa: PLC0415 - opened after the fork, imported only when needed
+    from optimizer.app import close_app, create_app  # noqa: PLC0415
+
+    try:
+        app = create_app(settings)
+    except OptimizerError as error:
+        click.echo(f"Error: {error.detail}", err=True)
+        sys.exit(1)
     suit_batches()
-    _end_streams_first(worker)
-    worker.log.info("ready (worker %s)", os.getpid())
+    _end_streams_first(app.extensions[EXTENSION].stopping)
+    multiprocessing.util.Finalize(None, close_app, (app,), exitpriority=BEFORE_OTHERS)  # once all are answered
+    threading.Thread(target=_say_ready, args=(where,), daemon=True).start()
+    return app
 
 
-def _end_streams_first(worker: Any) -> None:  # noqa: ANN401 - gunicorn's worker
-    # A stream would hold its thread, and with it the stop, until gunicorn's patience ends.
-    from optimizer.api._context import EXTENSION  # noqa: PLC0415 - already loaded by the application
+def _end_streams_first(stopping: threading.Event) -> None:
+    # A stream would hold its thread, and with it the stop, until patience ends.
+    seen, woken = socket.socketpair()
+    woken.settimeout(0)
+    signal.set_wakeup_fd(woken.fileno())
 
-    stopping = worker.wsgi.extensions[EXTENSION].stopping
-
-    def stop(number: int, frame: Any) -> None:  # noqa: ANN401 - the signal module's signature
+    def watch() -> None:
+        with woken:
+            while seen.recv(1)[0] not in {signal.SIGTERM, signal.SIGINT}:
+                pass
         stopping.set()
-        worker.handle_exit(number, frame)
 
-    signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=watch, name="stop-watch", daemon=True).start()
 
 
-def _close(server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn's objects
-    del server
-    app = getattr(worker, "wsgi", None)
-    if app is not None:
-        from optimizer.app import close_app  # noqa: PLC0415
-
-        close_app(app)
+def _say_ready(where: tuple[str, int]) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(where, timeout=1).close()
+        except OSError:
+            time.sleep(0.01)
+        else:
+            click.echo(f"ready (worker {os.getpid()})", err=True)
+            return

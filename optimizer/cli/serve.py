@@ -1,6 +1,6 @@
-"""`optimizer serve`: web, scheduler and both embedded stores in one process, with Gunicorn in front.
+"""`optimizer serve`: web, scheduler and both embedded stores in one process, with Granian in front.
 
-Gunicorn's parent prepares the control plane and then forks one worker with many threads. Everything that must not
+The parent prepares the control plane and then forks one worker with many threads. Everything that must not
 cross a fork (DuckDB, the writer thread, the scheduler) is opened in the worker. On SIGTERM the worker finishes its
 requests, writes out what was acknowledged and releases its jobs.
 """
@@ -15,7 +15,7 @@ from rich.console import Console
 from optimizer.cli._lock import data_folder_lock
 from optimizer.cli._logging import configure_logging
 from optimizer.cli._options import data_dir_option
-from optimizer.cli._server import Server, address, announce, listen
+from optimizer.cli._server import address, announce, listen, run
 from optimizer.settings import Settings, load
 
 
@@ -23,7 +23,7 @@ from optimizer.settings import Settings, load
 @data_dir_option
 @click.option("--host", help="Address to listen on [default: 127.0.0.1].")
 @click.option("--port", type=int, help="Port to listen on; 0 picks a free one [default: 8000].")
-@click.option("--threads", type=int, help="Requests served at the same time [default: 16].")
+@click.option("--threads", type=int, help="Requests served at the same time [default: 32].")
 @click.option("--log-level", help="debug, info, warning or error [default: info].")
 def command(**flags: Any) -> None:  # noqa: ANN401 - click hands over the declared options
     r"""Start everything in one process.
@@ -41,7 +41,7 @@ def command(**flags: Any) -> None:  # noqa: ANN401 - click hands over the declar
     with data_folder_lock(settings.data_dir, url):
         key = first_start(settings)
         announce(settings, url, key)
-        Server(settings, listener).run()
+        run(settings, listener)
 
 
 def first_start(settings: Settings) -> str | None:

@@ -9,7 +9,7 @@ import click
 
 from optimizer.cli._logging import configure_logging
 from optimizer.cli._options import data_dir_option
-from optimizer.cli._server import Server, address, announce, listen
+from optimizer.cli._server import address, announce, listen, run
 from optimizer.cli._shared import refuse_embedded
 from optimizer.cli.serve import first_start
 from optimizer.settings import load
@@ -22,7 +22,7 @@ from optimizer.settings import load
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=os.cpu_count() or 1, help="Processes [default: cores]."
 )
-@click.option("--threads", type=int, help="Requests each process serves at the same time [default: 16].")
+@click.option("--threads", type=int, help="Requests each process serves at the same time [default: 32].")
 @click.option("--log-level", help="debug, info, warning or error [default: info].")
 def command(workers: int, **flags: Any) -> None:  # noqa: ANN401 - click hands over the declared options
     r"""Answer HTTP in several processes; needs ClickHouse for events. Run `optimizer scheduler` beside it.
@@ -39,4 +39,4 @@ def command(workers: int, **flags: Any) -> None:  # noqa: ANN401 - click hands o
     refuse_embedded(settings, "web")
     listener = listen(settings)
     announce(settings, address(settings, listener), first_start(settings))
-    Server(settings, listener, workers).run()
+    run(settings, listener, workers)
