@@ -34,20 +34,16 @@ EXPERIMENTS = 20
 OK = 200
 PLAIN = """
 import sys
-from flask import Flask
-from gunicorn.app.base import BaseApplication
+from flask import Flask, request
+from granian.constants import Interfaces
+from granian.server import Server
 app = Flask("plain")
 @app.post("/constant")
 def constant():
+    request.get_data()
     return {"key": "e0", "value": "control", "reason": "SPLIT", "variant": "control", "metadata": {}}
-class Server(BaseApplication):
-    def load_config(self):
-        for name, value in {"bind": "127.0.0.1:" + sys.argv[1], "worker_class": "gthread", "threads": 16,
-                            "keepalive": 15, "control_socket_disable": True}.items():
-            self.cfg.set(name, value)
-    def load(self):
-        return app
-Server().run()
+Server("plain", port=int(sys.argv[1]), interface=Interfaces.WSGI, blocking_threads=32, log_enabled=False).serve(
+    target_loader=lambda: app, wrap_loader=False)
 """
 
 

@@ -139,10 +139,10 @@ def _end_streams_first(stopping: threading.Event) -> None:
     signal.set_wakeup_fd(woken.fileno())
 
     def watch() -> None:
-        with woken:
-            while seen.recv(1)[0] not in {signal.SIGTERM, signal.SIGINT}:
-                pass
-        stopping.set()
+        with woken:  # to the end: a later signal writes there too
+            while True:
+                if seen.recv(1)[0] in {signal.SIGTERM, signal.SIGINT}:
+                    stopping.set()
 
     threading.Thread(target=watch, name="stop-watch", daemon=True).start()
 
