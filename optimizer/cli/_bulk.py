@@ -9,8 +9,9 @@ from pathlib import Path
 from optimizer.settings import Settings, load
 
 THRESHOLDS = (100_000, 20, 100)
-# DuckDB takes the interpreter's lock some ten times in one insert. At Python's 5 ms each may wait that long for a
-# thread that computes; far below 1 ms threads change places more than they work (at .2 ms a tenth less is taken in).
+# Each commit lets go of the interpreter's lock some ten times, in NumPy, Arrow and for the disk. At Python's 5 ms it
+# may wait that long each time for a thread that computes; far below 1 ms threads change places more than they work
+# (at .2 ms a tenth less is taken in).
 SWITCH_SECONDS = 0.001
 DUCKDB_MEMORY_MB = 256
 

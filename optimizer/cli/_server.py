@@ -37,15 +37,15 @@ READY_SECONDS = 30.0
 ERRORS = {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"}
 
 
-def run(settings: Settings, listener: socket.socket, workers: int = 1) -> None:
+def run(settings: Settings, reserved: socket.socket, workers: int = 1) -> None:
     """Answer until SIGTERM or SIGINT.
 
     Args:
         settings: Frozen settings.
-        listener: From `listen`; keeps the port while the workers start.
+        reserved: From `reserve_port`; keeps the port while the workers start.
         workers: Processes that answer, each with its own threads.
     """
-    host, port = listener.getsockname()[:2]
+    host, port = reserved.getsockname()[:2]
     Granian(
         "optimizer",
         address=host,
@@ -64,7 +64,7 @@ def run(settings: Settings, listener: socket.socket, workers: int = 1) -> None:
     ).serve(target_loader=partial(_load, settings, (host, port)), wrap_loader=False)
 
 
-def listen(settings: Settings) -> socket.socket:
+def reserve_port(settings: Settings) -> socket.socket:
     """Reserve the port, before anything else is opened; the workers bind it too, and they alone listen.
 
     Raises:
@@ -76,14 +76,14 @@ def listen(settings: Settings) -> socket.socket:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((settings.host, settings.port))
             address = probe.getsockname()
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(address)
+        reserved = socket.socket(family, socket.SOCK_STREAM)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(address)
     except OSError as error:
         raise click.ClickException(
             f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another --port."
         ) from None
-    return listener
+    return reserved
 
 
 def announce(settings: Settings, url: str, key: str | None = None) -> None:
@@ -100,9 +100,9 @@ def announce(settings: Settings, url: str, key: str | None = None) -> None:
         console.print("  [yellow]note[/] listening beyond this machine without TLS: put a TLS proxy in front.")
 
 
-def address(settings: Settings, listener: socket.socket) -> str:
+def address(settings: Settings, reserved: socket.socket) -> str:
     """Return the URL that people can open."""
-    return f"http://{_shown_host(settings.host)}:{listener.getsockname()[1]}"
+    return f"http://{_shown_host(settings.host)}:{reserved.getsockname()[1]}"
 
 
 def _without_password(url: str) -> str:

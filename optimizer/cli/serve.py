@@ -15,7 +15,7 @@ from rich.console import Console
 from optimizer.cli._lock import data_folder_lock
 from optimizer.cli._logging import configure_logging
 from optimizer.cli._options import data_dir_option
-from optimizer.cli._server import address, announce, listen, run
+from optimizer.cli._server import address, announce, reserve_port, run
 from optimizer.settings import Settings, load
 
 
@@ -36,12 +36,12 @@ def command(**flags: Any) -> None:  # noqa: ANN401 - click hands over the declar
     """
     settings = load(flags)
     configure_logging(settings.log_level)
-    listener = listen(settings)
-    url = address(settings, listener)
+    reserved = reserve_port(settings)
+    url = address(settings, reserved)
     with data_folder_lock(settings.data_dir, url):
         key = first_start(settings)
         announce(settings, url, key)
-        run(settings, listener)
+        run(settings, reserved)
 
 
 def first_start(settings: Settings) -> str | None:

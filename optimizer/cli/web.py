@@ -9,7 +9,7 @@ import click
 
 from optimizer.cli._logging import configure_logging
 from optimizer.cli._options import data_dir_option
-from optimizer.cli._server import address, announce, listen, run
+from optimizer.cli._server import address, announce, reserve_port, run
 from optimizer.cli._shared import refuse_embedded
 from optimizer.cli.serve import first_start
 from optimizer.settings import load
@@ -37,6 +37,6 @@ def command(workers: int, **flags: Any) -> None:  # noqa: ANN401 - click hands o
     settings = load({**flags, "scheduler": False})
     configure_logging(settings.log_level)
     refuse_embedded(settings, "web")
-    listener = listen(settings)
-    announce(settings, address(settings, listener), first_start(settings))
-    run(settings, listener, workers)
+    reserved = reserve_port(settings)
+    announce(settings, address(settings, reserved), first_start(settings))
+    run(settings, reserved, workers)

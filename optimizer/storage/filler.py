@@ -37,7 +37,7 @@ class Filler:
         self._added = self._applied = 0
         self._attempt = self._failed = 0  # the number of the one that runs or ran last, and of the last that failed
         self._failure: BusyError | None = None
-        self._asked = self._closing = False
+        self._asked = self._closing = self._ended = False
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -72,7 +72,7 @@ class Filler:
         """Wait until everything that was added before is in the engine.
 
         Raises:
-            BusyError: An attempt that began after the call failed.
+            BusyError: An attempt that began after the call failed, or there will be none.
         """
         wanted = self._added
         if self._applied >= wanted:
@@ -81,7 +81,7 @@ class Filler:
             attempt = self._attempt + 1
             self._asked = True
             self._condition.notify_all()
-            self._condition.wait_for(lambda: self._applied >= wanted or self._failed >= attempt)
+            self._condition.wait_for(lambda: self._applied >= wanted or self._failed >= attempt or self._ended)
             if self._applied < wanted and self._failure is not None:
                 raise self._failure
 
@@ -92,6 +92,9 @@ class Filler:
             self._condition.notify_all()
         if self._thread is not None:
             self._thread.join()
+        with self._condition:
+            self._ended = True  # whoever still waits is not left waiting
+            self._condition.notify_all()
         return not self._waiting
 
     def _run(self) -> None:

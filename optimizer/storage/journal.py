@@ -144,11 +144,19 @@ class Journal:
         self._file = os.open(segment, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._segment, self._size = segment, 0
         self._ends[segment] = 0
-        folder = os.open(self._path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            _sync_folder(self._path.parent)
+        except OSError:
+            self._close()  # a file whose name may be lost is not written to
+            raise
+
+
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _stream(rows: pa.Table) -> memoryview:

@@ -10,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
+import psutil
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from tests.fixtures.server import BOOTSTRAP_KEY, Server
 
@@ -60,6 +63,36 @@ def test_a_second_process_on_the_same_data_is_refused_and_told_why(start_server:
     assert second.returncode == 2
     assert f"process {first.process.pid} at {first.url}" in second.stderr
     assert first.get("/v1/project").status_code == 200
+
+
+def test_a_port_that_is_taken_is_named(start_server: Start, tmp_path: Path) -> None:
+    port = start_server().url.rsplit(":", 1)[1]
+    other = start_server(tmp_path / "other", "serve", "--port", port)
+    assert other.process.wait(30) == 1
+    assert f"Cannot listen on 127.0.0.1:{port}" in "".join(other.log)
+
+
+def test_a_store_that_cannot_be_opened_ends_the_start_and_says_why(start_server: Start, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "events.duckdb").write_bytes(b"not a database" * 1000)
+    server = start_server()
+    assert server.process.wait(30) == 1
+    assert "cannot be opened" in "".join(server.log)
+    assert "Traceback" not in "".join(server.log)
+
+
+def test_a_worker_that_dies_is_replaced_with_all_that_was_acknowledged(start_server: Start) -> None:
+    server = start_server()
+    assert server.post("/v1/events", events(0, 50)).json()["accepted"] == 50
+    [worker] = psutil.Process(server.process.pid).children()
+    worker.kill()
+    psutil.wait_procs([worker], timeout=30)
+    replaced = requests.Session()
+    replaced.mount("http://", HTTPAdapter(max_retries=Retry(20, backoff_factor=0.05)))
+    again = replaced.get(server.url + "/readyz", timeout=30)
+    assert again.status_code == 200
+    assert server.post("/v1/events", events(0, 50)).json()["duplicates"] == 50
+    assert server.terminate() == 0
 
 
 def test_another_secret_key_does_not_start(start_server: Start) -> None:

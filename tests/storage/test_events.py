@@ -86,6 +86,18 @@ def test_a_batch_that_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> None
     store.close()
 
 
+def test_a_batch_too_large_for_the_journal_keeps_its_place(tmp_path: Path) -> None:
+    store = open_event_store(f"duckdb:///{tmp_path / 'e.duckdb'}")
+    large = [{**event(number), "properties": "x" * 20_000} for number in range(2, 1_002)]
+    store.append(events(event(1)))
+    store.append(events(*large))
+    store.append(events(event(1_002)))
+    assert store.events(1).count().to_pyarrow().as_py() == 1_002
+    assert not any("x" * 20_000 in path.read_text("latin1") for path in tmp_path.glob("*.journal"))
+    store.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["e.duckdb"]
+
+
 def test_readers_in_other_threads_see_every_finished_commit(engine_url: str) -> None:
     store = open_event_store(engine_url)
     done = threading.Event()

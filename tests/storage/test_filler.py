@@ -121,3 +121,12 @@ def test_closing_takes_in_what_waits_and_says_whether_it_could(engine: Engine) -
     engine.fails = BusyError("no room")
     other.add(record(2))
     assert not other.close()
+
+
+def test_nobody_waits_for_what_will_never_be_taken_in(engine: Engine) -> None:
+    filler = Filler(engine.apply)
+    engine.fails = BusyError("no room")
+    filler.add(record(1))
+    assert not filler.close()
+    with pytest.raises(BusyError):
+        filler.settle()

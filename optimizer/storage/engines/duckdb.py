@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,11 +39,12 @@ INSERTS = {
     "recoveries": "INSERT INTO recoveries BY NAME SELECT * FROM incoming_rows",
     "counts": "INSERT INTO counts BY NAME SELECT * FROM incoming_rows",
 }
-# Merging small row groups when the log is folded in makes every fourth fold five times as long, for all commits that
-# wait; what it saves is little, and row groups in which nothing is left go anyway.
+# Merging small row groups when the log is folded in makes every fourth fold five times as long, for every reader that
+# waits; what it saves is little, and row groups in which nothing is left go anyway.
 CONFIG = {"max_vacuum_tasks": "0"}
 FULL = "The disk of the data folder is full: make room, and events are taken again."
 UNWRITABLE = "The data folder cannot be written: give the service's user write access, and events are taken again."
+NOT_STORED = "Nothing of this batch was stored. Send it again."
 TAKEN = "UPDATE journal SET position = ?"
 DIRECT_BYTES = 16_000_000  # beyond it a journal would only write the same bytes twice
 # What older files lack; each statement changes nothing where it was run before.
@@ -99,11 +101,13 @@ class DuckDBEventStore(EventStore):
                 self._filler.settle()
                 self._commit(typed)
                 return
-            self._filler.admit()
             try:
+                self._filler.admit()
                 record = self._journal.append(typed)
+            except BusyError as error:
+                raise BusyError(f"{error.detail} {NOT_STORED}") from None
             except OSError as error:
-                raise BusyError(f"{_os_reason(error)} Nothing of this batch was stored. Send it again.") from None
+                raise BusyError(f"{_os_reason(error)} {NOT_STORED}") from None
             self._filler.add(record)
 
     def stored_ids(self, table: str) -> StoredIds:
@@ -160,30 +164,34 @@ class DuckDBEventStore(EventStore):
             fresh = [record for record in records if record.position > self._position]
             if not fresh:  # the commit that failed had happened
                 return
-            last = fresh[-1].position
-            try:
-                _insert_records(self._writer, fresh)
-            except duckdb.FatalException as error:
-                self._broken = True
-                raise BusyError(_reason(error)) from None
-            except duckdb.Error as error:
-                _roll_back(self._writer)
-                raise BusyError(_reason(error)) from None
-            self._position = last
+            self._transact(partial(_insert_records, self._writer, fresh))
+            self._position = fresh[-1].position
         if self._journal is not None:
-            self._journal.release(last)
+            self._journal.release(self._position)
 
     def _commit(self, batches: Mapping[str, pa.Table]) -> None:
         with self._write_lock:
             self._reopen_if_broken()
             try:
-                _write(self._writer, batches)
-            except duckdb.FatalException as error:
-                self._broken = True
-                raise UnknownOutcomeError(f"{_reason(error)} Send the batch again.") from None
-            except duckdb.Error as error:
-                _roll_back(self._writer)
-                raise BusyError(f"{_reason(error)} Nothing of this batch was stored. Send it again.") from None
+                self._transact(partial(_insert_all, self._writer, batches))
+            except UnknownOutcomeError as error:
+                raise UnknownOutcomeError(f"{error.detail} Send the batch again.") from None
+            except BusyError as error:
+                raise BusyError(f"{error.detail} {NOT_STORED}") from None
+
+    def _transact(self, write: Callable[[], None]) -> None:
+        try:
+            self._writer.begin()
+            write()
+            self._writer.commit()
+        except duckdb.FatalException as error:
+            self._broken = True
+            raise UnknownOutcomeError(_reason(error)) from None
+        except BaseException as error:
+            _roll_back(self._writer)
+            if not isinstance(error, duckdb.Error):
+                raise
+            raise BusyError(_reason(error)) from None
 
     def _backend(self) -> ibis.backends.duckdb.Backend:
         if self._broken:
@@ -235,26 +243,21 @@ def _connect(path: str, memory_mb: int) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _write(cursor: duckdb.DuckDBPyConnection, batches: Mapping[str, pa.Table]) -> None:
-    cursor.begin()
+def _insert_all(cursor: duckdb.DuckDBPyConnection, batches: Mapping[str, pa.Table]) -> None:
     for name, rows in batches.items():
         _insert(cursor, name, rows)
-    cursor.commit()
 
 
 def _insert_records(cursor: duckdb.DuckDBPyConnection, records: Sequence[Record]) -> None:
     tables: dict[str, list[pa.Table]] = {}
-    cursor.begin()
     for record in records:
         for name, rows in record.batches.items():
             if name == "counts":
                 _insert(cursor, name, rows)  # each may replace rows of the one before
             else:
                 tables.setdefault(name, []).append(rows)
-    for name, parts in tables.items():
-        _insert(cursor, name, pa.concat_tables(parts).combine_chunks())
+    _insert_all(cursor, {name: pa.concat_tables(parts).combine_chunks() for name, parts in tables.items()})
     cursor.execute(TAKEN, [records[-1].position])
-    cursor.commit()
 
 
 def _typed(name: str, rows: pa.Table) -> pa.Table:
