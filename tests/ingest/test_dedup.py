@@ -29,11 +29,18 @@ def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dedup, "RUN_AT", 5)
 
 
+@pytest.mark.parametrize("few", [0, 50])  # looked up together, and one by one
 @given(remembered=batches, asked=st.lists(st.one_of(hashes, st.integers(0, 50)), unique=True))
 def test_exactly_what_was_remembered_is_suspected(
-    store: DuckDBEventStore, remembered: list[list[int]], asked: list[int]
+    store: DuckDBEventStore, few: int, remembered: list[list[int]], asked: list[int]
 ) -> None:
     found = Deduplicator(store, "events")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dedup, "FEW", few)
+        _exactly_suspected(found, remembered, asked)
+
+
+def _exactly_suspected(found: Deduplicator, remembered: list[list[int]], asked: list[int]) -> None:
     for batch in remembered:
         found.remember(batch)
     known = {value for batch in remembered for value in batch}
