@@ -35,7 +35,7 @@ STEPS = ["view_item", "add_to_cart", "begin_checkout", "purchase"]
 SHARES = [0.7, 0.2, 0.07, 0.03]
 EVENTS_PER_UNIT = 20
 PIECE = 500_000
-REPEATS = 3
+REPEATS = 5
 PROJECT = 1
 FIRST = dt.datetime(2026, 9, 1, tzinfo=dt.UTC)
 SQLITE = """

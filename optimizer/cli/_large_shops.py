@@ -3,6 +3,10 @@
 One large shop will not do. With 400 000 visitors the logarithm of its lift still has a standard error of .012, a
 sixth of that of a shop of 10 000: two of those off take points off the coverage of intervals that are right. So the
 logarithms of several are averaged, and the error that is left is told.
+
+An artefact does nothing, and yet those who did it and those who did not, alike in all that is stratified by, need not
+buy equally often: a lift is a comparison, and an interval is right if it holds what that comparison comes to. So
+artefacts are measured, too, and whether intervals hold 1 is asked beside.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from optimizer.sandbox.shop import ShopDesign, simulate_shop
 from optimizer.sandbox.shop_truth import TRUTH, Kind
 
 FIRST_SEED = 1_000_000  # none of them is among the small ones
-WITH_EFFECT: tuple[Kind, ...] = ("cause", "correlate", "duplicate", "simpson")
+MEASURED: tuple[Kind, ...] = ("cause", "correlate", "duplicate", "simpson", "artefact")
 BAND = 0.99
 
 
@@ -42,7 +46,7 @@ class Reference:
 def large_lifts(
     design: ShopDesign, visitors: int, shops: int, advance: Callable[[], None] = lambda: None
 ) -> dict[str, Reference]:
-    """Measure the lifts of events that do something.
+    """Measure the lifts of all events of which it is not known that they are 1 (those of noise are).
 
     Args:
         design: Of the small shops.
@@ -51,7 +55,7 @@ def large_lifts(
         advance: Called after each.
     """
     large, found = dataclasses.replace(design, visitors=visitors), defaultdict(list)
-    names = {event.name for event in TRUTH if event.kind in WITH_EFFECT}
+    names = {event.name for event in TRUTH if event.kind in MEASURED}
     for number in range(shops):
         for signal in rank_shop(simulate_shop(large, FIRST_SEED + number), large).signals:
             if signal.event in names and signal.lift:

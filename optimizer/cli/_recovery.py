@@ -93,6 +93,7 @@ class Summary:
         flagged: Share of planted Simpson reversals that were flagged.
         false_share: Mean over shops of promoted events without effect ÷ promoted events: the false discovery rate.
         coverage: Share of intervals of events without effect that hold 1.
+        coverages_of_one: The same for each of those events.
         coverages: Per event with a reference lift, the share of intervals that hold it.
         calibrations: Of values in held-out weeks; None without any.
         lifts: Per event that could be compared.
@@ -105,6 +106,7 @@ class Summary:
     flagged: float
     false_share: float
     coverage: float
+    coverages_of_one: dict[str, float]
     coverages: dict[str, float]
     calibrations: Calibrations | None
     lifts: dict[str, Lifts]
@@ -146,6 +148,7 @@ def summarise(shops: Sequence[Scored], reference: Mapping[str, float]) -> Summar
         flagged=_share(found.flagged for found in every if found.kind == "simpson"),
         false_share=_mean([_false_share(shop) for shop in shops]),
         coverage=_share(found.covers_one for found in every if found.covers_one is not None),
+        coverages_of_one=_coverages_of_one(every),
         coverages={event: _share(_covers(every, event, lift)) for event, lift in reference.items()},
         calibrations=put_together([shop.calibration for shop in shops if shop.calibration is not None]),
         lifts=_lifts(every),
@@ -198,6 +201,11 @@ def _duplicates(shop: Scored, *, naive: bool) -> list[bool]:
 def _false_share(shop: Scored) -> float:
     promoted = [found.kind for found in shop.found if found.promoted]
     return sum(kind in NO_EFFECT for kind in promoted) / max(1, len(promoted))
+
+
+def _coverages_of_one(every: Sequence[Found]) -> dict[str, float]:
+    harmless = sorted({found.event for found in every if found.covers_one is not None})
+    return {event: _share(_covers(every, event, 1.0)) for event in harmless}
 
 
 def _covers(every: Iterable[Found], event: str, lift: float) -> list[bool]:

@@ -139,13 +139,12 @@ def _show(summary: Summary, lifts: dict[str, Reference], title: str, shops: int)
         from optimizer.cli._large_shops import coverage_band  # noqa: PLC0415 - as above
 
         low, high = coverage_band(shops)
-        console.print(
-            f"Those of events that do something hold the lift of large shops (99% band {low:.1%} to {high:.1%}):"
-        )
+        console.print(f"They hold the lift of large shops (99% band {low:.1%} to {high:.1%}):")
     for event, share in summary.coverages.items():
-        error = lifts[event].standard_error
+        error, of_one = lifts[event].standard_error, summary.coverages_of_one.get(event)
         told = "" if error is None else f" (standard error {error:.1%})"
-        console.print(f"  {event}: {lifts[event].lift:.3f}{told} is held by {share:.1%}")
+        beside = "" if of_one is None else f", 1 by {of_one:.1%}"
+        console.print(f"  {event}: {lifts[event].lift:.3f}{told} is held by {share:.1%}{beside}")
     for line in _calibrated(summary.calibrations):
         console.print(line)
 

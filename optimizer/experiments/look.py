@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from optimizer.core.stats.comparison import Case, Comparison, Design, compare_cases
-from optimizer.core.stats.decisions import Candidate, decide
+from optimizer.core.stats.decisions import Candidate, Goal, decide
 from optimizer.core.stats.findings import turned
 from optimizer.core.stats.group_sequential import is_due
 from optimizer.core.stats.guardrails import HARM_ALPHA, Guardrail, Margin, guard, guarded_power
@@ -213,7 +213,14 @@ def _candidate(
         for rail, margin in zip(rails, margins, strict=True)
     ]
     harm = watch_harm(primary.case, comparison, rising=rising) if primary.case else None
-    return Candidate(comparison, rising, guardrails, harm, HARM_ALPHA)
+    goal = next((one for one in examined if one.role == "goal" and one.metric.key != primary.metric.key), None)
+    return Candidate(comparison, rising, guardrails, harm, HARM_ALPHA, _goal(goal, comparison) if goal else None)
+
+
+def _goal(goal: Examined, comparison: Comparison) -> Goal:
+    rising = goal.metric.direction == "increase"
+    [own] = [one for one in goal.comparisons if one.variant == comparison.variant]
+    return Goal(own, rising, watch_harm(goal.case, own, rising=rising) if goal.case else None)
 
 
 def _guardrail(rail: Examined, comparison: Comparison, margin: Margin) -> Guardrail:

@@ -77,6 +77,21 @@ def test_what_is_assumed_of_the_goal_is_good_where_the_proxys_effect_is(shop: Ke
     assert found["interval"] == pytest.approx([-end for end in one["relative_interval"][::-1]])
 
 
+@pytest.mark.parametrize(("direction", "action"), [("increase", "ship"), ("decrease", "stop")])
+def test_where_the_goal_itself_is_worse_the_proxy_does_not_ship(
+    shop: KeyedClient, visitors: Expose, direction: str, action: str
+) -> None:
+    body = {"type": "proportion", "event": "add_to_cart", "direction": direction}
+    assert shop.put("/v1/metrics/aim", json=body).status_code == 200
+    conduct(shop, goal_metric="aim", method="fixed", planned_visitors=400)
+    visitors()
+    decision = read(shop)["decision"]
+    assert decision["action"] == action
+    assert decision["reasons"][0].startswith("treatment is better than control: +0.15 ")
+    spoken = [reason for reason in decision["reasons"] if reason.startswith("On the goal: treatment is worse ")]
+    assert len(spoken) == (action == "stop")
+
+
 def test_a_matured_goal_stands_beside_and_a_remembered_test_does_not_foretell_itself(
     shop: KeyedClient, clock: Clock, stores: Stores, visitors: Expose, remember: Remember
 ) -> None:

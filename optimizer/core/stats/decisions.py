@@ -1,6 +1,7 @@
 """Turns figures into one of four actions, with reasons a person can check.
 
-The order is the rule: broken data first, then harm, then success with every guardrail, then the end of the plan.
+The order is the rule: broken data first, then harm (to the goal too, where the primary metric stands in for it), then
+success with every guardrail, then the end of the plan.
 `guardrails` says when a guardrail holds and when it is broken (statistics page, "Decisions").
 """
 
@@ -44,6 +45,21 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Goal:
+    """What one arm does to the goal that the primary metric stands in for.
+
+    Attributes:
+        comparison: Of the arm on the goal.
+        increase_is_good: Direction of the goal.
+        harm_p_value: `guardrails.harm_p_value` of the goal, where it was watched for harm.
+    """
+
+    comparison: Comparison
+    increase_is_good: bool = True
+    harm_p_value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One arm that might be shipped.
 
@@ -53,6 +69,7 @@ class Candidate:
         guardrails: Judged guardrails.
         harm_p_value: `guardrails.harm_p_value` of the primary, where it was watched for harm.
         harm_alpha: The error rate to hold it against.
+        goal: What it does to the goal, where the primary metric is a proxy.
     """
 
     primary: Comparison
@@ -60,6 +77,7 @@ class Candidate:
     guardrails: Sequence[Guardrail] = ()
     harm_p_value: float | None = None
     harm_alpha: float = 0.01
+    goal: Goal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +136,18 @@ def decide(
     broken = [check.detail for check in checks if check.red]
     if broken:
         return Decision("investigate", ("The data cannot be trusted yet.", *broken))
+    # An arm that nobody is sent to is not waited for.
+    candidates = [one for one in candidates if one.primary.status != "zero_weight"] or candidates
     unharmed = [candidate for candidate in candidates if not _harms(candidate)]
     harms = [sentence for candidate in candidates for sentence in _harms(candidate)]
-    winners = [candidate for candidate in unharmed if _better(candidate) is True]
+    winners = [candidate for candidate in unharmed if _wins(candidate) is True]
     winners.sort(key=lambda candidate: candidate.primary.p_value or 0.0)
     for candidate in winners:
         if all(guardrail.non_inferior for guardrail in candidate.guardrails):
-            reasons = (_sentence(candidate), *_shrunk(candidate), *(g.detail for g in candidate.guardrails))
+            reasons = (_told(candidate), *_shrunk(candidate), *(g.detail for g in candidate.guardrails))
             return Decision("ship", (*reasons, *harms), candidate.primary.variant)
-    if candidates and all(_harms(candidate) or _better(candidate) is False for candidate in candidates):
-        return Decision("stop", (*(_sentence(candidate) for candidate in candidates), *harms))
+    if candidates and all(_harms(candidate) or _wins(candidate) is False for candidate in candidates):
+        return Decision("stop", (*(_told(candidate) for candidate in candidates), *harms))
     if winners:
         held = [g for g in winners[0].guardrails if not g.non_inferior]
         return _held(winners[0], held, pace, harms)
@@ -138,7 +158,7 @@ def _held(winner: Candidate, held: Sequence[Guardrail], pace: Pace, harms: Seque
     """Go on for the guardrails' sake."""
     details = [guardrail.detail for guardrail in held]
     more = max((guardrail.missing for guardrail in held), default=0)
-    reasons = (_sentence(winner), *details, *harms)
+    reasons = (_told(winner), *details, *harms)
     return _go_on(reasons, more or None, pace, "until the guardrails have their power")
 
 
@@ -148,12 +168,12 @@ def _undecided(
     waiting = [c.primary.detail for c in candidates if c.primary.status not in {"ok", "zero_weight"}]
     if planned is None:
         missing = "No planned size is given, so nothing says when to give up: POST /v1/plans gives one."
-        reasons = [_sentence(c) for c in candidates if c.primary.status == "ok"]
+        reasons = [_told(c) for c in candidates if c.primary.status == "ok"]
         if pace.ended:
             return _at_the_end((*waiting, *reasons, *harms), "and no difference is shown", pace)
         return Decision("continue", (*waiting, *reasons, *harms, missing))
     if units >= planned and not any(c.primary.status == "not_final" for c in candidates):
-        reasons = [_sentence(candidate) for candidate in candidates]
+        reasons = [_told(candidate) for candidate in candidates]
         end = f"The planned {planned:,.0f} visitors are reached ({units:,}) and no difference is shown."
         return Decision("stop", (end, *reasons, *harms))
     more = max(0, round(planned) - units)
@@ -189,10 +209,15 @@ def _at_the_end(reasons: Sequence[str], how: str, pace: Pace) -> Decision:
 def _harms(candidate: Candidate) -> list[str]:
     """Say by what an arm is shown to do harm; empty when it is not."""
     found = [guardrail.detail for guardrail in candidate.guardrails if guardrail.harmful]
-    p = candidate.harm_p_value
-    if p is not None and p < candidate.harm_alpha:
-        name = candidate.primary.variant
-        found.append(f"{name} harms the primary metric: one-sided {p_words(p)}, below {candidate.harm_alpha:g}.")
+    goal = candidate.goal
+    watched = {"primary metric": candidate.harm_p_value, "goal": goal.harm_p_value if goal else None}
+    for what, p in watched.items():
+        if p is not None and p < candidate.harm_alpha:
+            name = candidate.primary.variant
+            found.append(f"{name} harms the {what}: one-sided {p_words(p)}, below {candidate.harm_alpha:g}.")
+    if goal is not None and _better(goal.comparison, rising=goal.increase_is_good) is False:
+        # Where the goal itself has spoken, nothing stands in for it.
+        found.append(f"On the goal: {_sentence(goal.comparison, rising=goal.increase_is_good)}")
     return found
 
 
@@ -206,29 +231,35 @@ def _shrunk(candidate: Candidate) -> list[str]:
     ]
 
 
-def _better(candidate: Candidate) -> bool | None:
-    primary = candidate.primary
-    if not primary.significant or primary.absolute is None:
+def _wins(candidate: Candidate) -> bool | None:
+    return _better(candidate.primary, rising=candidate.increase_is_good)
+
+
+def _better(found: Comparison, *, rising: bool) -> bool | None:
+    if not found.significant or found.absolute is None:
         return None
-    return (primary.absolute > 0) == candidate.increase_is_good
+    return (found.absolute > 0) == rising
 
 
-def _sentence(candidate: Candidate) -> str:
-    primary = candidate.primary
-    if primary.absolute is None or primary.absolute_interval is None:
-        return f"{primary.variant}: {primary.detail}"
-    low, high = primary.absolute_interval
-    relative = f" ({signed(primary.relative, '+.1%')})" if primary.relative is not None else ""
+def _told(candidate: Candidate) -> str:
+    return _sentence(candidate.primary, rising=candidate.increase_is_good)
+
+
+def _sentence(found: Comparison, *, rising: bool) -> str:
+    if found.absolute is None or found.absolute_interval is None:
+        return f"{found.variant}: {found.detail}"
+    low, high = found.absolute_interval
+    relative = f" ({signed(found.relative, '+.1%')})" if found.relative is not None else ""
     verdict = {True: "is better than", False: "is worse than", None: "is not shown to differ from"}[
-        _better(candidate)
+        _better(found, rising=rising)
     ]
     return (
-        f"{primary.variant} {verdict} {primary.baseline}: {signed(primary.absolute)}{relative}, "
-        f"{primary.level or 0:.0%} interval {signed(low)} to {signed(high)}, {_evidence(primary)}."
+        f"{found.variant} {verdict} {found.baseline}: {signed(found.absolute)}{relative}, "
+        f"{found.level or 0:.0%} interval {signed(low)} to {signed(high)}, {_evidence(found)}."
     )
 
 
-def _evidence(primary: Comparison) -> str:
-    if primary.chance_to_win is not None:
-        return f"chance to win {primary.chance_to_win:.1%}"
-    return p_words(primary.adjusted_p_value or 0.0)
+def _evidence(found: Comparison) -> str:
+    if found.chance_to_win is not None:
+        return f"chance to win {found.chance_to_win:.1%}"
+    return p_words(found.adjusted_p_value or 0.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from optimizer.core.stats.comparison import Arm, Comparison, Design, compare
-from optimizer.core.stats.decisions import Candidate, Check, Guardrail, Pace, decide, non_inferiority
+from optimizer.core.stats.decisions import Candidate, Check, Goal, Guardrail, Pace, decide, non_inferiority
 from optimizer.core.stats.moments import Moments
 
 GOOD = Check("srm", passed=True, detail="fine")
@@ -84,6 +84,31 @@ def test_harm_to_the_primary_stops_before_the_plan_is_reached() -> None:
     assert any("p = .004" in reason for reason in found.reasons)
     fine = Candidate(judged(400, 395), harm_p_value=0.4)
     assert decide([GOOD], [hurt, fine], units=2000, planned=8000).action == "continue"
+
+
+def test_a_winner_on_the_proxy_that_is_shown_to_lose_on_the_goal_is_stopped() -> None:
+    worse = Candidate(judged(400, 600), goal=Goal(judged(300, 200)))
+    found = decide([GOOD], [worse], units=8000, planned=8000)
+    assert found.action == "stop"
+    assert any(reason.startswith("On the goal: b is worse than a: −0.025") for reason in found.reasons)
+    assert any("b is better than a" in reason for reason in found.reasons)
+    for goal in (Goal(judged(300, 300)), Goal(judged(200, 300)), Goal(judged(300, 200), increase_is_good=False)):
+        candidate = Candidate(judged(400, 600), goal=goal)
+        assert decide([GOOD], [candidate], units=8000, planned=8000).action == "ship"
+
+
+def test_harm_to_the_goal_stops_before_the_plan_is_reached() -> None:
+    hurt = Candidate(judged(400, 420), goal=Goal(judged(300, 290), harm_p_value=0.004))
+    found = decide([GOOD], [hurt], units=2000, planned=8000)
+    assert found.action == "stop"
+    assert "b harms the goal: one-sided p = .004, below 0.01." in found.reasons
+
+
+def test_an_arm_that_nobody_is_sent_to_is_not_waited_for() -> None:
+    off = Candidate(Comparison("c", "a", "zero_weight", "It has no weight."))
+    hurt = Candidate(judged(400, 395), harm_p_value=0.004)
+    assert decide([GOOD], [hurt, off], units=2000, planned=8000).action == "stop"
+    assert decide([GOOD], [off], units=2000, planned=8000).action == "continue"
 
 
 def test_shipping_names_the_arm_and_the_shrunk_effect() -> None:
