@@ -139,7 +139,7 @@ def _show(summary: Summary, lifts: dict[str, Reference], title: str, shops: int)
         from optimizer.cli._large_shops import coverage_band  # noqa: PLC0415 - as above
 
         low, high = coverage_band(shops)
-        console.print(f"They hold the lift of large shops (99% band {low:.1%} to {high:.1%}):")
+        console.print(f"95% intervals hold the lift of large shops (99% band {low:.1%} to {high:.1%}):")
     for event, share in summary.coverages.items():
         error, of_one = lifts[event].standard_error, summary.coverages_of_one.get(event)
         told = "" if error is None else f" (standard error {error:.1%})"
