@@ -63,6 +63,8 @@ class _Forecast(Protocol):
     def score(self) -> str: ...
     @property
     def measured(self) -> float | None: ...
+    @property
+    def measured_interval(self) -> Pair | None: ...
 
 
 class _Check(Protocol):
@@ -126,7 +128,11 @@ def forecast(goal: str, found: _Forecast) -> str:
     shown = signed(found.relative, percent=True)
     if found.interval is not None:
         shown = _with_interval(found.relative, found.interval, percent=True)
-    measured = "" if found.measured is None else f" Measured so far: {signed(found.measured, percent=True)}."
+    measured = ""
+    if found.measured is not None and found.measured_interval is not None:
+        measured = f" Measured so far: {_with_interval(found.measured, found.measured_interval, percent=True)}."
+    elif found.measured is not None:
+        measured = f" Measured so far: {signed(found.measured, percent=True)}."
     return f"Forecast for {goal}: {shown}; {found.basis.rstrip('.')}.{measured} {found.score}".rstrip()
 
 

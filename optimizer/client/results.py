@@ -101,6 +101,7 @@ class GoalForecast(Shape):
     basis: str
     score: str = ""
     measured: float | None = None
+    measured_interval: Pair | None = None
 
 
 class Decision(Shape):

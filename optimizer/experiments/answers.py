@@ -140,7 +140,8 @@ class GoalForecast(BaseModel):
     chance_positive: float | None = Field(None, description="That the goal's true effect is above 0.")
     experiments: int = Field(0, description="Past experiments that it was learned from.")
     measured: float | None = Field(None, description="The goal's own relative effect, once it has a result.")
-    agrees: bool | None = Field(None, description="Whether that goes the way that was said.")
+    measured_interval: Pair | None = Field(None, description="Of that.")
+    agrees: bool | None = Field(None, description="Whether that goes the way that was said; null where it is 0.")
     score: str = Field("", description="How often the proxy was right about the goal before.")
     context: SurrogateAnswer | None = Field(
         None, description="Beside an assumption, where visitors of before the test can give it."

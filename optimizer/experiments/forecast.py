@@ -84,12 +84,13 @@ def forecast_goal(
     best = min(shown, key=lambda found: (not found.significant, found.p_value or 1 - (found.chance_to_win or 0)))
     own = next((found for found in goal if found.variant == best.variant and found.status == "ok"), None)
     said = _by_the_past(best, goal_case, learned) or _assumed(best, learned, alike=alike)
-    measured = own.relative if own is not None else None
+    measured, bounds = (own.relative, own.relative_interval) if own is not None else (None, None)
     return said.model_copy(
         update={
             "variant": best.variant,
             "measured": measured,
-            "agrees": None if measured is None else (measured > 0) == (said.relative > 0),
+            "measured_interval": (bounds.lower, bounds.upper) if bounds else None,
+            "agrees": (measured > 0) == (said.relative > 0) if measured else None,
             "score": learned.score.sentence if learned.score else "",
         }
     )

@@ -61,7 +61,7 @@ def record_verdict(session: Session, experiment: Experiment, past: PastExperimen
     history = read_history(session, experiment.project_id, without=experiment.key)
     alike = len({get_metric(session, experiment.project_id, key).direction for key in (proxy, goal)}) == 1
     said = _said(history.corpus(proxy, goal), proxy_effect, noise, corpus.weights[place], alike=alike)
-    agreed = said.rising == (goal_effect > 0)
+    agreed = goal_effect != 0 and said.rising == (goal_effect > 0)
     error = math.sqrt(noise[1, 1])
     low, high = said.interval or (None, None)
     session.add(

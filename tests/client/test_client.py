@@ -53,12 +53,12 @@ def test_what_it_means_for_the_goal_is_said_with_its_basis(client: Client) -> No
     plain = client.results("pdp-cta")
     assert plain.forecast == ""
     told = {"relative": 0.031, "interval": [-0.01, 0.07], "basis": "past_experiments: 12 of them.", "measured": 0.02,
-            "score": "Right 9 times of 10."}  # fmt: skip
+            "measured_interval": [-0.05, 0.09], "score": "Right 9 times of 10."}  # fmt: skip
     decision = {**plain.decision.model_dump(), "goal_forecast": told}
     result = Result.model_validate({**plain.model_dump(), "decision": decision})
     assert result.forecast == (
-        "Forecast for the goal: +3.1% (−1.0% to +7.0%); past_experiments: 12 of them. Measured so far: +2.0%. "
-        "Right 9 times of 10."
+        "Forecast for the goal: +3.1% (−1.0% to +7.0%); past_experiments: 12 of them. Measured so far: "
+        "+2.0% (−5.0% to +9.0%). Right 9 times of 10."
     )
     assert result.forecast in result._repr_html_()
     console = Console(record=True, width=200, file=io.StringIO())

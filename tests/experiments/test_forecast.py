@@ -14,7 +14,7 @@ from optimizer.signals.history import read_history
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Experiment, ProxyVerdict
 from tests.conftest import NOON, Clock, KeyedClient
-from tests.experiments.ended import STOP, Expose, Remember, conduct, stop
+from tests.experiments.ended import START, STOP, Add, Expose, Remember, conduct, stop
 from tests.signals.past import experiments
 
 
@@ -102,6 +102,7 @@ def test_a_matured_goal_stands_beside_and_a_remembered_test_does_not_foretell_it
     clock.now = STOP + dt.timedelta(days=13)
     before = read(shop)["decision"]["goal_forecast"]
     assert before["measured"] == pytest.approx(0.5)
+    assert before["measured_interval"][0] < 0.5 < before["measured_interval"][1]
     assert before["agrees"] is True
     assert remember()["entered"] == 1
     assert read(shop)["decision"]["goal_forecast"] == before
@@ -118,6 +119,30 @@ def test_a_matured_goal_stands_beside_and_a_remembered_test_does_not_foretell_it
     assert (test["experiment"], test["variant"], test["agreed"]) == ("pdp", "treatment", True)
     assert test["goal_effect"] == pytest.approx(0.05)
     assert test["forecast_interval"][0] < test["forecast"] < test["forecast_interval"][1]
+
+
+def test_a_goal_that_did_not_move_agrees_with_nothing(
+    *, shop: KeyedClient, clock: Clock, stores: Stores, remember: Remember, add_events: Add, add_exposures: Add
+) -> None:
+    load(shop, 40)
+    conduct(shop, goal_metric="purchase")
+    for variant, carts in (("control", 90), ("treatment", 60)):
+        people = [f"{variant}-{number}" for number in range(200)]
+        add_exposures(
+            [{"experiment": "pdp", "variant": variant, "user_id": one, "timestamp": START} for one in people]
+        )
+        later = START + dt.timedelta(hours=1)
+        for name, count in (("add_to_cart", carts), ("purchase", 25)):
+            add_events([{"name": name, "user_id": one, "timestamp": later} for one in people[:count]])
+    stop(shop)
+    clock.now = STOP + dt.timedelta(days=13)
+    found = read(shop)["decision"]["goal_forecast"]
+    assert (found["measured"], found["agrees"]) == (0, None)
+    assert found["measured_interval"][0] < 0 < found["measured_interval"][1]
+    assert remember()["entered"] == 1
+    with stores.control.reading() as session:
+        [verdict] = session.exec(select(ProxyVerdict)).all()
+    assert (verdict.goal_effect, verdict.agreed, verdict.contradicted) == (0, False, False)
 
 
 def test_a_drifted_score_warns_whoever_reads_an_experiment_on_the_proxy(
