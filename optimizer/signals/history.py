@@ -30,6 +30,7 @@ from optimizer.storage.control import ControlStore
 from optimizer.storage.tables import Experiment, PastExperiment, Project
 
 IMPORTED, OWN = "import", "service"
+ROUNDING = 1e-12  # of a variance, relative to the mean square
 
 
 def import_history(
@@ -128,8 +129,13 @@ class History:
     experiments: tuple[PastExperiment, ...]
 
     def measuring(self, *metrics: str) -> History:
-        """Return those that measured all of some metrics."""
-        return History(tuple(one for one in self.experiments if set(metrics) <= set(one.metrics)))
+        """Return those that measured all of some metrics.
+
+        One in which a metric is the same for everybody (an event that nobody sent then) says nothing of it: it counts
+        only where there is no other.
+        """
+        named = [one for one in self.experiments if set(metrics) <= set(one.metrics)]
+        return History(tuple([one for one in named if all(_varies(one, metric) for metric in metrics)] or named))
 
     def metrics(self) -> list[str]:
         """Return every metric that some experiment measured, by name."""
@@ -153,6 +159,18 @@ def read_history(session: Session, project_id: int, *, without: str | None = Non
     """
     rows = session.exec(_present(project_id).where(PastExperiment.left_out == "").order_by(col(PastExperiment.id)))
     return History(tuple(row for row in rows if row.key != without))
+
+
+def _varies(past: PastExperiment, metric: str) -> bool:
+    """Whether every comparison with the control has some noise on a metric."""
+    place = past.metrics.index(metric)
+
+    def spread(arm: dict[str, Any]) -> bool:
+        squares = arm["n"] * arm["cross_products"][place][place]
+        return bool(squares - arm["sums"][place] ** 2 > ROUNDING * squares)
+
+    control, *others = past.arms
+    return spread(control) or all(map(spread, others))
 
 
 def _arm(past: PastExperiment, arm: dict[str, Any], metrics: Sequence[str]) -> Any:  # noqa: ANN401 - see `as_arm`

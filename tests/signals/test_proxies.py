@@ -128,6 +128,27 @@ def test_few_or_no_experiments_are_an_answer_and_an_unknown_goal_is_not(client: 
         assert answer.json["errors"][0]["pointer"].startswith("/query/")
 
 
+def test_experiments_of_before_an_event_was_sent_say_nothing_of_it(client: KeyedClient) -> None:
+    past = experiments(np.random.default_rng(3), 40)
+    load(client, past)
+    before = client.get(f"{PATH}?goal=purchase").json["candidates"]
+    silent = [{**one, "key": f"silent-{place}"} for place, one in enumerate(past[:5])]
+    for one in silent:
+        one["variants"] = [
+            {**arm, "sums": [0, arm["sums"][1]], "cross_products": [[0, 0], [0, arm["sums"][1]]]}
+            for arm in one["variants"]
+        ]
+    load(client, silent)
+    found = client.get(f"{PATH}?goal=purchase").json
+    assert found["experiments"] == 45
+    assert found["candidates"] == before
+    for one in past:
+        assert client.delete(f"/v1/experiments/history/{one['key']}").status_code == 204
+    [alone] = client.get(f"{PATH}?goal=purchase").json["candidates"]
+    assert (alone["status"], alone["slope"]) == ("not_enough_evidence", None)
+    assert "the same value" in alone["reasons"][0]
+
+
 def test_a_test_is_not_judged_by_itself(client: KeyedClient) -> None:
     load(client, experiments(np.random.default_rng(5), 12))
     assert ask(client, "&without=past-3")["experiments"] == 11
