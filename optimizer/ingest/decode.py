@@ -18,7 +18,6 @@ MAXIMUM_ITEM_BYTES = 32_768
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<field>.*?)`(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`")
-NUL = rb"\u0000"  # as JSON escapes it
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 MAXIMUM_UNKNOWN_FIELDS = 20
 
@@ -45,16 +44,13 @@ class ItemDecoder(Generic[Item]):
             (index in the batch, item) pairs.
         """
         decoded: list[tuple[int, Item]] = []
-        decode = self._decoder.decode
         for index, raw in enumerate(items):
-            plain = bytes(raw)
-            if len(plain) > MAXIMUM_ITEM_BYTES or NUL in plain:
-                unfit = unfit_item(index, raw)
-                if unfit is not None:
-                    rejected.append(unfit)
-                    continue
+            unfit = unfit_item(index, raw)
+            if unfit is not None:
+                rejected.append(unfit)
+                continue
             try:
-                decoded.append((index, decode(plain)))
+                decoded.append((index, self._decoder.decode(raw)))
             except msgspec.ValidationError as error:
                 item = self._without_unknown_fields(index, raw, str(error), rejected, warnings)
                 if item is not None:
@@ -96,7 +92,7 @@ def unfit_item(index: int, raw: msgspec.Raw) -> Verdict | None:
 
 def has_nul(raw: bytes) -> bool:
     """Whether JSON holds the character U+0000 (only ever escaped), which databases refuse in text."""
-    return NUL in raw and _NUL.search(raw) is not None
+    return b"\\u0000" in raw and _NUL.search(raw) is not None
 
 
 def as_verdict(index: int, message: str) -> Verdict:

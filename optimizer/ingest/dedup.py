@@ -19,7 +19,7 @@ from optimizer.storage.events import EventStore
 
 RUN_AT = 50_000
 # An array is merged into the one before it when that is less than so many times as long: the longest is rewritten
-# rarely (10 M ids take up to .2 s, for which every request waits), and there are never many to look through.
+# rarely (10 M ids take up to half a second, for which every request waits), and there are never many to look through.
 STEP = 4
 FEW = 50  # so many are looked up one by one: NumPy would let go of the interpreter's lock for each array
 
