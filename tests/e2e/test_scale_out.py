@@ -24,7 +24,7 @@ def test_several_processes_take_events_and_nothing_is_lost_or_doubled(
               "OPTIMIZER_SECRET_KEY": "one key for every process"}  # fmt: skip
     webs = [start_server(tmp_path / name, *WEB, **stores) for name in ("one", "two")]
     schedulers = [start_server(tmp_path / "jobs", "scheduler", **stores) for _ in range(2)]
-    assert "ready" in schedulers[0].log[-1]
+    assert any("ready" in line for line in schedulers[0].log)  # a job may have rung since
 
     def send(number: int) -> int:
         events = [
