@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import blake2b
 
 import numpy as np
-from numpy.typing import NDArray
 
-from optimizer.ingest.seen import SeenFilter
+from optimizer.ingest.seen import Hashes, SeenFilter
 from optimizer.storage.events import EventStore
 
 RUN_AT = 50_000
 # An array is merged into the one before it when that is less than so many times as long: the longest is rewritten
-# rarely (10 M ids take up to half a second, for which every request waits), and there are never many to look through.
+# rarely, and there are never many to look through. A thread does it (10 M ids take up to half a second).
 STEP = 4
 FEW = 50  # so many are looked up one by one: NumPy would let go of the interpreter's lock for each array
 
@@ -62,7 +62,9 @@ class Deduplicator:
     def __init__(self, store: EventStore, table: str) -> None:
         self._store = store
         self._table = table
-        self._runs: list[NDArray[np.int64]] = []  # sorted, the longest first
+        self._runs: list[Hashes] = []  # sorted, the longest first but for those not merged yet
+        self._merger = ThreadPoolExecutor(1, thread_name_prefix=f"{table}-ids")
+        self._merging: tuple[int, Future[Hashes]] | None = None  # place of two runs, and what they become
         self._filter = SeenFilter()  # what is in the runs
         self._recent: set[int] = set()
         self.last_sequence = 0
@@ -72,6 +74,7 @@ class Deduplicator:
         """Read what is stored: at the start, and after a commit whose outcome nobody knows."""
         stored = self._store.stored_ids(self._table)
         self.last_sequence = stored.last_sequence
+        self._merging = None
         self._runs = [np.sort(np.asarray(stored.id_hashes.to_numpy(zero_copy_only=False), np.int64))]
         self._filter = SeenFilter(self._runs)
         self._recent.clear()
@@ -94,20 +97,29 @@ class Deduplicator:
     def remember(self, id_hashes: Sequence[int]) -> None:
         """Add ids that are now stored."""
         self._recent.update(id_hashes)
-        if len(self._recent) < RUN_AT:
-            return
-        self._runs.append(np.sort(np.fromiter(self._recent, np.int64, len(self._recent))))
-        self._recent.clear()
-        if self._filter.room < len(self._runs[-1]):
-            self._filter = SeenFilter(self._runs)
-        else:
-            self._filter.add(self._runs[-1])
-        while len(self._runs) > 1 and len(self._runs[-2]) < STEP * len(self._runs[-1]):
-            # A stable sort merges two sorted runs in one pass, a tenth of what sorting anew takes.
-            merged = np.concatenate([self._runs[-2], self._runs.pop()])
-            self._runs[-1] = np.sort(merged, kind="stable")
+        if len(self._recent) >= RUN_AT:
+            self._runs.append(np.sort(np.fromiter(self._recent, np.int64, len(self._recent))))
+            self._recent.clear()
+            if self._filter.room < len(self._runs[-1]):
+                self._filter = SeenFilter(self._runs)
+            else:
+                self._filter.add(self._runs[-1])
+        self._merge()
 
-    def _in_runs(self, hashes: NDArray[np.int64]) -> list[int]:
+    def _merge(self) -> None:
+        if self._merging is not None:
+            place, merged = self._merging
+            if not merged.done():
+                return
+            self._runs[place : place + 2] = [merged.result()]
+            self._merging = None
+        for place in range(len(self._runs) - 2, -1, -1):
+            longer, shorter = self._runs[place : place + 2]
+            if len(longer) < STEP * len(shorter):
+                self._merging = place, self._merger.submit(_merged, longer, shorter)
+                return
+
+    def _in_runs(self, hashes: Hashes) -> list[int]:
         seen: list[int] = []
         if len(hashes) <= FEW:
             for run in filter(len, self._runs):
@@ -123,3 +135,8 @@ class Deduplicator:
             places = np.minimum(np.searchsorted(run, wanted), len(run) - 1)
             seen += wanted[run[places] == wanted].tolist()
         return seen
+
+
+def _merged(longer: Hashes, shorter: Hashes) -> Hashes:
+    # A stable sort merges two sorted runs in one pass, a tenth of what sorting anew takes.
+    return np.sort(np.concatenate([longer, shorter]), kind="stable")

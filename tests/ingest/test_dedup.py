@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from optimizer.ingest import dedup
 from optimizer.ingest.dedup import Deduplicator, hash_bytes, hash_id, hash_ids, hash_many
 from optimizer.ingest.rows import Rows
+from optimizer.ingest.seen import Hashes
 from optimizer.storage.engines.duckdb import DuckDBEventStore
 
 hashes = st.integers(-(2**63), 2**63 - 1)
@@ -45,6 +47,28 @@ def _exactly_suspected(found: Deduplicator, remembered: list[list[int]], asked: 
         found.remember(batch)
     known = {value for batch in remembered for value in batch}
     assert set(found.suspects(asked)) == known & set(asked)
+
+
+def test_what_is_remembered_while_arrays_are_merged_is_suspected_too(
+    store: DuckDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going_on, may_end, plainly = threading.Event(), threading.Event(), dedup._merged
+
+    def slowly(longer: Hashes, shorter: Hashes) -> Hashes:
+        going_on.set()
+        may_end.wait(30)
+        return plainly(longer, shorter)
+
+    monkeypatch.setattr(dedup, "_merged", slowly)
+    found = Deduplicator(store, "events")
+    for first in range(0, 40, 5):
+        found.remember(range(first, first + 5))
+    assert going_on.wait(30)
+    assert set(found.suspects(range(50))) == set(range(40))
+    may_end.set()
+    for first in range(40, 80, 5):
+        found.remember(range(first, first + 5))
+    assert set(found.suspects(range(100))) == set(range(80))
 
 
 @given(st.lists(st.text(max_size=20)), st.integers(1, 2**31 - 1))
