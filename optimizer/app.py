@@ -7,8 +7,8 @@ together, `close_app` takes them apart in the order that loses nothing.
 from __future__ import annotations
 
 import datetime as dt
+import random
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -199,11 +199,11 @@ def close_app(app: APIFlask) -> None:
 
 def _begin() -> ResponseReturnValue | None:
     structlog.contextvars.clear_contextvars()
-    g.request_id = uuid.uuid4().hex
+    g.request_id = f"{random.getrandbits(128):032x}"  # tells log lines apart, guards nothing
     structlog.contextvars.bind_contextvars(request_id=g.request_id, method=request.method, path=request.path)
     if request.path.startswith("/ofrep/"):
         return None  # answers in its own terms, and looks names up in memory alone
-    if "\x00" in request.path or any("\x00" in value for value in request.args.values()):
+    if "\x00" in request.path or (request.query_string and any("\x00" in value for value in request.args.values())):
         raise UnreadableInputError("The address holds the character U+0000, which no text takes.")
     for name, value in (request.view_args or {}).items():
         if len(str(value)) > LONGEST_KEYS.get(name, 200) and not request.path.startswith("/docs/"):
