@@ -47,6 +47,7 @@ class Reconciled(BaseModel):
     destination: str
     window_days: int
     weeks: list[ToldWeek] = Field(description="Oldest first; only weeks whose windows have all elapsed.")
+    note: str | None = Field(description="Which weeks are left out because too much was told in them.")
 
 
 class Reconciliation(BaseModel):
@@ -95,7 +96,8 @@ def reconcile(stores: Stores, project_id: int, values: Values, *, now: dt.dateti
         told, complete_from = _deliveries(stores, ids.get(key, 0), rules, since)
         people = _people(stores.events, project_id, values.goal or "", told, since)
         weeks = _weeks(people, window, (max(since, complete_from), now - window), since)
-        data.append(Reconciled(destination=key, window_days=table.window_days, weeks=weeks))
+        note = _left_out(complete_from) if complete_from > since else None
+        data.append(Reconciled(destination=key, window_days=table.window_days, weeks=weeks, note=note))
     return Reconciliation(goal=values.goal, currency=values.currency, data=data)
 
 
@@ -118,6 +120,13 @@ def _deliveries(
         ).all()
     oldest = rows[-1][1] if len(rows) == MOST_DELIVERIES else since
     return {event_id: (at, value or 0.0) for event_id, at, value in rows}, oldest
+
+
+def _left_out(complete_from: dt.datetime) -> str:
+    return (
+        f"Only the newest {MOST_DELIVERIES:,} deliveries are looked at: weeks that begin before "
+        f"{complete_from:%Y-%m-%d %H:%M} UTC are left out."
+    )
 
 
 def _people(

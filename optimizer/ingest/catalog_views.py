@@ -35,6 +35,7 @@ class CatalogView:
 
     Attributes:
         project_id: The project.
+        currency: Values of events are added up in it.
         strict: Reject names that are not catalogued.
         contact_storage: Keep raw contacts (encrypted), given consent.
         retention_days: Reject events older than this; None keeps all.
@@ -42,6 +43,7 @@ class CatalogView:
     """
 
     project_id: int
+    currency: str = "EUR"
     strict: bool = False
     contact_storage: bool = False
     retention_days: int | None = None
@@ -87,6 +89,7 @@ class CatalogViews:
             names.update(dict.fromkeys([found.name, *found.spellings], known))
         return CatalogView(
             project_id=project_id,
+            currency=project.currency,
             strict=project.strict_catalog,
             contact_storage=project.contact_storage,
             retention_days=project.retention_days,

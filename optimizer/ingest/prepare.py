@@ -27,6 +27,7 @@ from optimizer.ingest.viewing import EXPERIMENT_VIEWED, exposure_of
 NO_TIME = dt.timedelta(0)
 CLAMPED_FUTURE = dt.timedelta(hours=1)
 EARLIEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+OTHER_CURRENCY = "other_currency"
 MERGED_SPELLING = "merged_spelling"
 JSON_TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -158,7 +159,7 @@ class Preparer:
         if timestamp is None:
             prepared.refused_names[index] = name
             return
-        if known is None or known.required_properties:
+        if known is None or known.required_properties or event.currency:
             self._look_at_catalog(index, event, name, known, prepared)
         identifier = event.event_id or str(uuid_utils.uuid7())
         row = len(judged.ids)
@@ -260,6 +261,10 @@ class Preparer:
     def _look_at_catalog(
         self, index: int, event: Event, name: str, known: KnownName | None, prepared: Prepared
     ) -> None:
+        if event.currency not in {None, self.catalog.currency} and event.value is not None:
+            own = self.catalog.currency
+            detail = f"The project adds values up as {own}, and nobody converted this {event.currency}: send {own}."
+            prepared.warnings.append(Verdict(index, OTHER_CURRENCY, detail))
         if known is None:
             prepared.new_names.setdefault(name, set()).add(event.name)
             if name in REFUSED_NAMES:

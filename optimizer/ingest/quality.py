@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, func, select
 
 from optimizer.catalog.definitions import list_definitions
-from optimizer.ingest.prepare import MERGED_SPELLING, Prepared
+from optimizer.ingest.prepare import MERGED_SPELLING, OTHER_CURRENCY, Prepared
 from optimizer.storage.control import ControlStore
 from optimizer.storage.events import naive_utc
 from optimizer.storage.stores import Stores
@@ -33,6 +33,7 @@ CODES = (
     "generic_name",
     "invalid_email",
     "invalid_phone",
+    OTHER_CURRENCY,
 )
 FLUSH_SECONDS = 2.0
 KEPT_FOR = dt.timedelta(days=90)

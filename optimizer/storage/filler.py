@@ -15,8 +15,8 @@ import structlog
 from optimizer.errors import BusyError
 from optimizer.storage.journal import Record
 
-FILL_BYTES = 24_000_000  # taken in at once without waiting for more
-FILL_SECONDS = 1.0  # or after this time; who reads does not wait for it
+FILL_BYTES = 8_000_000  # taken in at once without waiting for more
+FILL_SECONDS = 0.5  # or after this time; who reads does not wait for it
 MOST_BYTES = 64_000_000  # may wait in memory; then writers wait too
 RETRY_SECONDS = 0.5
 log = structlog.get_logger(__name__)

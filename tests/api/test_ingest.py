@@ -156,6 +156,21 @@ def test_an_unknown_field_is_ignored_with_a_warning_that_names_it(client: KeyedC
     assert ["colour" in w["detail"] or "context.zip" in w["detail"] for w in answer["warnings"]] == [True, True]
 
 
+def test_a_value_in_another_currency_is_stored_with_a_warning_and_counted(client: KeyedClient) -> None:
+    answer = send(
+        client,
+        {"name": "purchase", "anonymous_id": "a", "value": 10.0, "currency": "EUR"},
+        {"name": "purchase", "anonymous_id": "a", "value": 10.0, "currency": "USD"},
+        {"name": "purchase", "anonymous_id": "a", "currency": "USD"},
+    )
+    assert answer["accepted"] == 3
+    [warning] = answer["warnings"]
+    assert (warning["index"], warning["code"]) == (1, "other_currency")
+    assert warning["detail"] == "The project adds values up as EUR, and nobody converted this USD: send EUR."
+    [found] = client.get("/v1/catalog/quality").json["data"]
+    assert found["counters"] == {"other_currency": 1}
+
+
 def test_times_ahead_of_our_clock_are_clamped_or_rejected(
     client: KeyedClient, stores: Stores, project_id: int
 ) -> None:

@@ -94,8 +94,12 @@ def test_of_many_deliveries_the_newest_weeks_are_whole(
         clock.forward(days=8)
     clock.forward(days=20)
     assert [week["people"] for week in weeks(connected)] == [10, 10, 10]
+    [whole] = connected.get("/v1/feedback/reconciliation").json["data"]
+    assert whole["note"] is None
     monkeypatch.setattr(reconciliation, "MOST_DELIVERIES", 15)
     assert [week["people"] for week in weeks(connected)] == [10]
+    [cut] = connected.get("/v1/feedback/reconciliation").json["data"]
+    assert cut["note"].startswith("Only the newest 15 deliveries are looked at: weeks that begin before 2026-")
 
 
 def test_nothing_told_is_no_week_and_no_goal_no_destination(connected: KeyedClient) -> None:
