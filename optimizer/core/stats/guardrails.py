@@ -114,8 +114,12 @@ def guard(metric: str, case: Case, baseline: str, arm: str, margin: Margin) -> G
     verdict = (
         "is shown to exceed" if harmful else "is shown to stay within" if shown else "is not shown to stay within"
     )
-    change = signed(loss.change, "+.2%") if loss.change is not None else signed(loss.difference)
-    figures_shown = f"change {change}, bound {signed(bound)}"
+    change, left = (
+        (signed(loss.difference / loss.base, "+.2%"), f"{abs(bound) / loss.base:.2%}")
+        if loss.base > 0
+        else (signed(loss.difference), f"{abs(bound):.3g}")
+    )
+    figures_shown = f"change {change}, the bound {left} {'inside' if shown else 'beyond'} it"
     detail = f"Guardrail {metric}: a loss {verdict} its margin of {margin.relative:.1%} ({figures_shown})."
     whole = float(case.row.n.sum()) / loss.n
     missing = 0 if shown or harmful else math.ceil(whole * _missing(loss, critical, margin))
@@ -173,7 +177,7 @@ class _Loss(NamedTuple):
     n: float
     tolerated: float
     difference: float
-    change: float | None
+    base: float
 
 
 def _loss(found: Figures, a: int, b: int, margin: Margin) -> _Loss:
@@ -183,12 +187,10 @@ def _loss(found: Figures, a: int, b: int, margin: Margin) -> _Loss:
     share = 1 - sign * margin.relative
     mean_a, mean_b = float(found.mean[a]), float(found.mean[b])
     variance = float(found.variance[b] / found.n[b] + share**2 * found.variance[a] / found.n[a])
-    base, difference = float(found.base[a]), mean_b - mean_a
-    change = difference / base if base > 0 else None
     kept = sign * (mean_b - share * mean_a)
-    return _Loss(
-        kept, math.sqrt(variance), float(found.n[a] + found.n[b]), margin.relative * mean_a, difference, change
-    )
+    tolerated, difference = margin.relative * mean_a, mean_b - mean_a
+    n, base = float(found.n[a] + found.n[b]), float(found.base[a])
+    return _Loss(kept, math.sqrt(variance), n, tolerated, difference, base)
 
 
 def _critical(design: Design, n: float, planned: float) -> float:
