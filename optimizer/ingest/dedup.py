@@ -111,7 +111,8 @@ class Deduplicator:
             place, merged = self._merging
             if not merged.done():
                 return
-            self._runs[place : place + 2] = [merged.result()]
+            if merged.exception() is None:  # else memory did not suffice: both stay, and it is tried again
+                self._runs[place : place + 2] = [merged.result()]
             self._merging = None
         for place in range(len(self._runs) - 2, -1, -1):
             longer, shorter = self._runs[place : place + 2]

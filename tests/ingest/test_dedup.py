@@ -71,6 +71,19 @@ def test_what_is_remembered_while_arrays_are_merged_is_suspected_too(
     assert set(found.suspects(range(100))) == set(range(80))
 
 
+def test_arrays_that_cannot_be_merged_are_kept_apart(
+    store: DuckDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_memory(*_: Hashes) -> Hashes:
+        raise MemoryError
+
+    monkeypatch.setattr(dedup, "_merged", without_memory)
+    found = Deduplicator(store, "events")
+    for first in range(0, 80, 5):
+        found.remember(range(first, first + 5))
+    assert set(found.suspects(range(100))) == set(range(80))
+
+
 @given(st.lists(st.text(max_size=20)), st.integers(1, 2**31 - 1))
 def test_many_are_hashed_as_one_by_one(identifiers: list[str], project_id: int) -> None:
     assert hash_ids(project_id, identifiers) == [hash_id(project_id, one) for one in identifiers]
