@@ -263,7 +263,10 @@ class Preparer:
     ) -> None:
         if event.currency not in {None, self.catalog.currency} and event.value is not None:
             own = self.catalog.currency
-            detail = f"The project adds values up as {own}, and nobody converted this {event.currency}: send {own}."
+            detail = (
+                f"Values are added up as {own}, and this {event.currency} is not converted: send {own}, "
+                f"or make another currency the project's (PATCH /v1/project)."
+            )
             prepared.warnings.append(Verdict(index, OTHER_CURRENCY, detail))
         if known is None:
             prepared.new_names.setdefault(name, set()).add(event.name)

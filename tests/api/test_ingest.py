@@ -166,9 +166,11 @@ def test_a_value_in_another_currency_is_stored_with_a_warning_and_counted(client
     assert answer["accepted"] == 3
     [warning] = answer["warnings"]
     assert (warning["index"], warning["code"]) == (1, "other_currency")
-    assert warning["detail"] == "The project adds values up as EUR, and nobody converted this USD: send EUR."
+    assert warning["detail"].startswith("Values are added up as EUR, and this USD is not converted")
     [found] = client.get("/v1/catalog/quality").json["data"]
     assert found["counters"] == {"other_currency": 1}
+    assert client.patch("/v1/project", json={"currency": "USD"}).status_code == 200
+    assert send(client, {"name": "purchase", "anonymous_id": "a", "value": 10.0, "currency": "USD"})["warnings"] == []
 
 
 def test_times_ahead_of_our_clock_are_clamped_or_rejected(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given
@@ -67,8 +67,28 @@ def test_what_is_remembered_while_arrays_are_merged_is_suspected_too(
     assert set(found.suspects(range(50))) == set(range(40))
     may_end.set()
     for first in range(40, 80, 5):
-        found.remember(range(first, first + 5))
+        _remember(found, range(first, first + 5))
     assert set(found.suspects(range(100))) == set(range(80))
+
+
+def test_what_was_merged_of_before_a_reload_does_not_come_back(
+    store: DuckDBEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, plainly = threading.Event(), dedup._merged
+
+    def slowly(longer: Hashes, shorter: Hashes) -> Hashes:
+        may_end.wait(30)
+        return plainly(longer, shorter)
+
+    monkeypatch.setattr(dedup, "_merged", slowly)
+    found = Deduplicator(store, "events")
+    for first in range(0, 40, 5):
+        found.remember(range(first, first + 5))
+    found.reload()  # the store holds none of them
+    may_end.set()
+    for first in range(40, 80, 5):
+        _remember(found, range(first, first + 5))
+    assert set(found.suspects(range(100))) == set(range(40, 80))
 
 
 def test_arrays_that_cannot_be_merged_are_kept_apart(
@@ -80,8 +100,15 @@ def test_arrays_that_cannot_be_merged_are_kept_apart(
     monkeypatch.setattr(dedup, "_merged", without_memory)
     found = Deduplicator(store, "events")
     for first in range(0, 80, 5):
-        found.remember(range(first, first + 5))
+        _remember(found, range(first, first + 5))
     assert set(found.suspects(range(100))) == set(range(80))
+
+
+def _remember(found: Deduplicator, ids: Iterable[int]) -> None:
+    """Remember, once what is being merged is."""
+    if found._merging is not None:
+        found._merging[1].exception(30)
+    found.remember(list(ids))
 
 
 @given(st.lists(st.text(max_size=20)), st.integers(1, 2**31 - 1))
