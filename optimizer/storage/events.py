@@ -180,6 +180,10 @@ class EventStore(ABC):
         """Return a whole table as an Ibis expression bound to this thread's connection."""
 
     @abstractmethod
+    def has_rows(self, name: str, project_id: int) -> bool:
+        """Tell whether a project has any row in a table (a key of `SCHEMAS`); every read asks, so it is quick."""
+
+    @abstractmethod
     def close(self) -> None:
         """Flush and close every connection."""
 
@@ -251,17 +255,15 @@ class EventStore(ABC):
 
     def _is_aside(self, events: ir.Table, project_id: int) -> ir.BooleanValue:
         bots: ir.BooleanValue = events.bot.fill_null(False)  # noqa: FBT003 - Ibis' own signature
-        recovered = self._of_project("recoveries", project_id)
-        if not recovered.limit(1).count().to_pyarrow().as_py():
+        if not self.has_rows("recoveries", project_id):
             return bots
-        return bots & events.event_id.notin(recovered.event_id)
+        return bots & events.event_id.notin(self._of_project("recoveries", project_id).event_id)
 
     def _stitched(self, name: str, project_id: int) -> ir.Table:
         rows = self._of_project(name, project_id)
-        links = self._of_project("links", project_id)
-        if not links.limit(1).count().to_pyarrow().as_py():
+        if not self.has_rows("links", project_id):
             return rows
-        known = _followed(links).select("from_unit", stitched_to="to_unit")
+        known = _followed(self._of_project("links", project_id)).select("from_unit", stitched_to="to_unit")
         joined = rows.left_join(known, rows.unit_id == known.from_unit)
         unit = ibis.coalesce(joined.stitched_to, joined.unit_id)
         return joined.mutate(unit_id=unit).select(rows.columns)
@@ -287,8 +289,3 @@ def naive_utc(moment: dt.datetime) -> dt.datetime:
 def as_utc(moment: dt.datetime) -> dt.datetime:
     """Convert an engine's naive UTC datetime to an aware one."""
     return moment.replace(tzinfo=dt.UTC)
-
-
-def ibis_schema(name: str) -> ibis.Schema:
-    """Return a table's schema in Ibis' types."""
-    return ibis.Schema.from_pyarrow(SCHEMAS[name])

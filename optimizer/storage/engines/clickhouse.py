@@ -29,6 +29,7 @@ from optimizer.storage.events import ID_COLUMN, SCHEMAS, WRITERS, EventStore, St
 DEFAULT_PORT, TLS_PORT = 8123, 8443
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 60
 CONNECTIONS = 32
+ANY = "SELECT 1 FROM {} WHERE project_id = {{project_id:Int32}} LIMIT 1"
 LARGEST = 2**63 - 1  # versions fall from here with the order of arrival
 SETTINGS = {
     "final": 1,  # every read sees what the replacing merge will keep
@@ -97,8 +98,15 @@ class ClickHouseEventStore(EventStore):
     def table(self, name: str) -> ir.Table:
         """Return a table bound to this thread's connection."""
         self._client()
-        table: ir.Table = self._local.backend.table(name).select(SCHEMAS[name].names)
-        return table
+        if name not in self._local.tables:
+            self._local.tables[name] = self._local.backend.table(name).select(SCHEMAS[name].names)
+        found: ir.Table = self._local.tables[name]
+        return found
+
+    def has_rows(self, name: str, project_id: int) -> bool:
+        """Tell whether a project has any row in a table."""
+        asked = {"project_id": project_id}
+        return bool(self._client().query(ANY.format(name), asked, settings={"final": 0}).result_rows)
 
     def text_property(self, events: ir.Table, name: str) -> ir.StringValue:
         """Return a property where it is a text, else null (Ibis reads JSON by functions that ClickHouse has not)."""
@@ -143,6 +151,7 @@ class ClickHouseEventStore(EventStore):
                 query_limit=0,
             )
             self._local.backend = ibis.clickhouse.from_connection(self._local.client)
+            self._local.tables = {}  # what Ibis knows of them, so that it does not ask at every read
         found: Client = self._local.client
         return found
 

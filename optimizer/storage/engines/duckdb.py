@@ -22,7 +22,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from optimizer.errors import BusyError, ConfigurationError, UnknownOutcomeError
-from optimizer.storage.events import ID_COLUMN, SCHEMAS, EventStore, StoredIds, ibis_schema
+from optimizer.storage.events import ID_COLUMN, SCHEMAS, EventStore, StoredIds
 from optimizer.storage.filler import MOST_BYTES, Filler
 from optimizer.storage.journal import Journal, Record
 
@@ -45,6 +45,7 @@ CONFIG = {"max_vacuum_tasks": "0"}
 FULL = "The disk of the data folder is full: make room, and events are taken again."
 UNWRITABLE = "The data folder cannot be written: give the service's user write access, and events are taken again."
 NOT_STORED = "Nothing of this batch was stored. Send it again."
+ANY = "SELECT 1 FROM {} WHERE project_id = ? LIMIT 1"
 TAKEN = "UPDATE journal SET position = ?"
 DIRECT_BYTES = 16_000_000  # beyond it a journal would only write the same bytes twice
 # What older files lack; each statement changes nothing where it was run before.
@@ -79,11 +80,10 @@ class DuckDBEventStore(EventStore):
         self._write_lock = threading.Lock()
         self._writer = self._connection.cursor()  # never Ibis': that one forbids reading a local variable by its name
         self._closed = False
-        backend = self._backend()
-        existing = set(backend.list_tables())
-        for name in SCHEMAS:
-            if name not in existing:
-                backend.create_table(name, schema=ibis_schema(name))
+        for name, schema in SCHEMAS.items():
+            nothing = schema.empty_table()  # DuckDB reads it by this name
+            self._connection.execute(f"CREATE TABLE IF NOT EXISTS {name} AS FROM nothing")
+        del nothing
         for upgrade in UPGRADES:
             self._connection.execute(upgrade)
         self._position = self._last_taken()
@@ -128,7 +128,17 @@ class DuckDBEventStore(EventStore):
         """Return a table bound to this thread's cursor, with everything in it that was stored before."""
         with suppress(BusyError):  # what cannot be taken in now is safe, and shown later
             self._filler.settle()
-        return self._backend().table(name)
+        backend = self._backend()
+        if name not in self._local.tables:
+            self._local.tables[name] = backend.table(name)
+        found: ir.Table = self._local.tables[name]
+        return found
+
+    def has_rows(self, name: str, project_id: int) -> bool:
+        """Tell whether a project has any row in a table."""
+        with suppress(BusyError):
+            self._filler.settle()
+        return bool(self._backend().con.execute(ANY.format(name), [project_id]).fetchall())
 
     def close(self) -> None:
         """Take in what waits, write the log into the file and let go of it."""
@@ -200,6 +210,7 @@ class DuckDBEventStore(EventStore):
         if getattr(self._local, "opened", 0) != self._opened:
             self._local.opened = self._opened
             self._local.backend = ibis.duckdb.from_connection(self._connection.cursor())
+            self._local.tables = {}  # what Ibis knows of them, so that it does not ask at every read
         return self._local.backend
 
     def _reopen_if_broken(self) -> None:
