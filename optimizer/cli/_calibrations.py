@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from optimizer.signals.answers import Calibration
 
@@ -95,7 +95,7 @@ def put_together(shops: Sequence[ShopCalibration]) -> Calibrations | None:
     pooled, interval = float(shared.sum() / spread.sum()), None
     if count > 1:
         left = float(((shared - pooled * spread) ** 2).sum()) * count / (count - 1)
-        half = float(stats.t.isf(ALPHA / 2, count - 1)) * math.sqrt(left) / float(spread.sum())
+        half = float(-special.stdtrit(count - 1, ALPHA / 2)) * math.sqrt(left) / float(spread.sum())
         interval = (pooled - half, pooled + half)
     return Calibrations(
         shops=count,

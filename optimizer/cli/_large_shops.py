@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from optimizer.cli._recovery import rank_shop
 from optimizer.core.signals.fourfold import ALPHA
@@ -71,5 +71,5 @@ def large_lifts(
 
 def coverage_band(intervals: int, level: float = BAND) -> tuple[float, float]:
     """Return between what the share that holds lies in 99% of cases, of so many intervals that hold with 95%."""
-    low, high = stats.binom.interval(level, intervals, 1 - ALPHA)
+    low, high = scipy.stats.binom.interval(level, intervals, 1 - ALPHA)
     return float(low) / intervals, float(high) / intervals

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from scipy import stats
+from scipy import special
 
 from optimizer.core.stats.effects import Interval
 
@@ -149,10 +149,10 @@ def model_strata(strata: Sequence[Stratum]) -> tuple[Modelled, list[Modelled]]:
 
 def _modelled(mean: float, variance: float) -> Modelled:
     if mean <= 0:
-        upper = float(stats.norm.isf(ALPHA / 2)) * math.sqrt(variance)
+        upper = float(-special.ndtri(ALPHA / 2)) * math.sqrt(variance)
         return Modelled(0.0, variance, Interval(0.0, upper))
     if variance <= EXACT * mean**2:
         return Modelled(mean, variance, Interval(mean, mean))
     shape, scale = mean**2 / variance, variance / mean
-    lower, upper = (float(stats.gamma.ppf(level, shape, scale=scale)) for level in (ALPHA / 2, 1 - ALPHA / 2))
+    lower, upper = (float(special.gammaincinv(shape, level) * scale) for level in (ALPHA / 2, 1 - ALPHA / 2))
     return Modelled(mean, variance, Interval(lower, upper))

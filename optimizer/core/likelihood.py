@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from optimizer.core.stats.effects import Interval
 from optimizer.core.stats.proportions import wilson_interval
@@ -103,7 +104,7 @@ def area_under_curve(score: Array, outcome: Array) -> float | None:
     misses = len(outcome) - hits
     if not hits or not misses:
         return None
-    ranks = stats.rankdata(score)
+    ranks = scipy.stats.rankdata(score)
     return (float(ranks[outcome > 0].sum()) - hits * (hits + 1) / 2) / (hits * misses)
 
 
@@ -118,7 +119,7 @@ def area_interval(area: float, hits: int, misses: int) -> Interval:
     one, two = area / (2 - area), 2 * area**2 / (1 + area)
     square = area**2
     variance = (area * (1 - area) + (hits - 1) * (one - square) + (misses - 1) * (two - square)) / (hits * misses)
-    error = float(stats.norm.isf(ALPHA / 2)) * math.sqrt(max(variance, 0.0))
+    error = float(-special.ndtri(ALPHA / 2)) * math.sqrt(max(variance, 0.0))
     return Interval(max(0.0, area - error), min(1.0, area + error))
 
 
@@ -144,7 +145,7 @@ def calibrate(log_odds: Array, outcome: Array) -> Calibration | None:
         if abs(slope) > STEEPEST or abs(intercept) > 10 * STEEPEST:
             return None
         if abs(step_up) + abs(step_along) < TOLERANCE:
-            error = float(stats.norm.isf(ALPHA / 2)) * math.sqrt(a / determinant)
+            error = float(-special.ndtri(ALPHA / 2)) * math.sqrt(a / determinant)
             return Calibration(intercept, slope, Interval(slope - error, slope + error))
     return None
 
@@ -157,7 +158,7 @@ def conversion_ratio(predicted: Array, outcome: Array) -> tuple[float, Interval]
     """
     expected = max(float(predicted.sum()), SMALLEST)
     ratio = float(outcome.sum()) / expected
-    error = float(stats.norm.isf(ALPHA / 2)) * math.sqrt(float((predicted * (1 - predicted)).sum())) / expected
+    error = float(-special.ndtri(ALPHA / 2)) * math.sqrt(float((predicted * (1 - predicted)).sum())) / expected
     return ratio, Interval(max(0.0, ratio - error), ratio + error)
 
 

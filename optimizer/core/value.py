@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from optimizer.core.stats.effects import Interval
 
 ALPHA = 0.05
 BAND = Interval(0.9, 1.1)
-Z = float(stats.norm.isf(ALPHA / 2))
+Z = float(-special.ndtri(ALPHA / 2))
 SMALLEST = 1e-12
 MINIMUM_GROUP = 20  # people of one source on one rung
 

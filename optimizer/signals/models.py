@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from optimizer.core.likelihood import LinearModel, calibrate, log_loss, probabilities
 
@@ -80,6 +79,9 @@ def _fit(
     if not standard.shape[1]:
         rate = float(outcome.mean())
         return LinearModel(names, (0.0,) * len(names), float(np.log(rate / (1 - rate))))
+    # Only training needs it: a second of every start and tens of megabytes otherwise.
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
     model = LogisticRegression(C=penalty, solver="lbfgs", max_iter=2_000)
     model.fit(standard, outcome)
     coefficients = np.zeros(len(names))

@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Container, Sequence
 from typing import Literal, NamedTuple
 
-from scipy import stats
+from scipy import special
 
 from optimizer.core.naming import canonical_name
 from optimizer.core.terms import Terms, told_of
@@ -35,7 +35,7 @@ from optimizer.storage.stores import Stores
 MINIMUM_UNITS = 50
 LEARNED_SHARE = 2 / 3
 MINIMUM_WEEKS = 3
-WIDER = float(stats.norm.isf(0.005) / stats.norm.isf(0.025))  # from 95% to 99%
+WIDER = float(special.ndtri(0.005) / special.ndtri(0.025))  # from 95% to 99%
 
 
 def ask_values(stores: Stores, project_id: int, request: ValuesRequest, *, now: dt.datetime) -> ValueTable:

@@ -10,7 +10,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from optimizer.core.proxies.corpus import Corpus
 from optimizer.core.proxies.covariance import (
@@ -124,7 +124,7 @@ def _forecast(corpus: Corpus, proxy_effect: float, noise: np.ndarray, alpha: flo
     covariance, _ = clip(covariance_from(whole))
     residual = Pair.of(mean_from(whole), covariance + noise).residual_variance
     error = math.hypot(math.sqrt(residual), float(jackknife_error(left_out)))
-    half = float(stats.t.isf(alpha / 2, count - 1)) * error
+    half = float(-special.stdtrit(count - 1, alpha / 2)) * error
     centre = float(estimate)
     chance = float(special.stdtr(count - 1, centre / error)) if error > 0 else float(centre > 0)
     return GoalForecast(centre, Interval(centre - half, centre + half), error, chance)

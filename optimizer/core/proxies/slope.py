@@ -11,7 +11,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from optimizer.core.proxies.corpus import Corpus
 from optimizer.core.proxies.covariance import (
@@ -73,7 +73,7 @@ def slope(corpus: Corpus, alpha: float = 0.05) -> Slope | None:
     left_out = [slope_from(one) for one in covariance_from(each_left_out(parts))]
     usable = [one for one in left_out if one is not None]
     error = jackknife_error(np.array(usable)) if len(usable) == count else np.full(len(estimate), math.inf)
-    half = float(stats.t.isf(alpha / 2, count - 1) * error[0])
+    half = float(-special.stdtrit(count - 1, alpha / 2) * error[0])
     interval = Interval(float(estimate[0]) - half, float(estimate[0]) + half)
     scale = whole[0, 0] / whole[-1, -1] if whole[0, 0] > 0 and whole[-1, -1] > 0 else math.inf
     return Slope(estimate, error, interval, 2 * half * math.sqrt(scale))

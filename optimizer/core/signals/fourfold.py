@@ -9,7 +9,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
+from scipy import special
 
 from optimizer.core.stats.effects import Interval
 from optimizer.core.stats.moments import Moments
@@ -115,14 +116,14 @@ def figures(counts: Counts) -> Figures:
 def _association(cells: np.ndarray) -> tuple[float, str]:
     expected = np.outer(cells.sum(1), cells.sum(0)) / cells.sum()
     if expected.min() < SMALL_EXPECTED:
-        return float(stats.fisher_exact(cells.astype(int))[1]), "fisher_exact"
+        return float(scipy.stats.fisher_exact(cells.astype(int))[1]), "fisher_exact"
     statistic = float(((cells - expected) ** 2 / expected).sum())
-    return float(stats.chi2.sf(statistic, 1)), "pearson_chi2"
+    return float(special.chdtrc(1, statistic)), "pearson_chi2"
 
 
 def _ratios(cells: np.ndarray) -> tuple[tuple[float, Interval], tuple[float, Interval]]:
     (a, b), (c, d) = cells + 0.5 if (cells == 0).any() else cells
-    z = float(stats.norm.isf(ALPHA / 2))
+    z = float(-special.ndtri(ALPHA / 2))
     lift = (a / (a + b)) / (c / (c + d))
     lift_error = math.sqrt(1 / a - 1 / (a + b) + 1 / c - 1 / (c + d))
     odds = a * d / (b * c)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 SURELY = 0.05
 REDUNDANT_SHARE = 0.4  # of what it says alone; below that it mostly repeats what is already taken up
@@ -69,7 +69,7 @@ def lower_bound(
         return mean, -math.inf
     freedom = len(gains) - 1
     variance = float((shares**2 * (gains - mean) ** 2).sum()) * len(gains) / freedom
-    return mean, mean - float(stats.t.isf(SURELY, freedom)) * math.sqrt(variance)
+    return mean, mean + float(special.stdtrit(freedom, SURELY)) * math.sqrt(variance)
 
 
 def is_worth_taking_up(beyond: Gain, alone: Gain) -> bool:

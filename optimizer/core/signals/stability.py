@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from optimizer.core.signals.strata import LogRatio, Strata, log_risk_ratio
 from optimizer.core.stats.effects import Interval
@@ -110,7 +110,7 @@ def drift(weeks: Sequence[Strata]) -> Drift:
     weights = np.array([1 / ratio.standard_error**2 for _, ratio in ratios])
     mean = float((weights * lifts).sum() / weights.sum())
     q, freedom = float((weights * (lifts - mean) ** 2).sum()), len(ratios) - 1
-    heterogeneity = float(stats.chi2.sf(q, freedom))
+    heterogeneity = float(special.chdtrc(freedom, q))
     i_squared = max(0.0, 1 - freedom / q) if q > 0 else 0.0
     jumps = heterogeneity < FLAG_ALPHA and i_squared > 0.5  # noqa: PLR2004 - most of it
     if len(ratios) < 3:  # noqa: PLR2004 - two points are always on a line
@@ -118,7 +118,7 @@ def drift(weeks: Sequence[Strata]) -> Drift:
     centred = at - float((weights * at).sum() / weights.sum())
     spread = float((weights * centred**2).sum())
     slope = float((weights * centred * lifts).sum()) / spread
-    p_value = float(2 * stats.norm.sf(abs(slope) * math.sqrt(spread)))
+    p_value = float(2 * special.ndtr(-abs(slope) * math.sqrt(spread)))
     change = math.exp(max(-50.0, min(50.0, slope * (at[-1] - at[0]))))
     moves = p_value < FLAG_ALPHA and max(change, 1 / change) > MATERIAL_CHANGE
     return Drift(change, p_value, heterogeneity, i_squared, flagged=moves or jumps)

@@ -10,8 +10,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from optimizer.core.signals.fourfold import ALPHA, Counts, Figures, figures
 from optimizer.core.stats.effects import Interval
@@ -85,7 +86,7 @@ class LogRatio:
 
     def interval(self, alpha: float = ALPHA) -> Interval:
         """Return the ratio's interval."""
-        half = float(stats.norm.isf(alpha / 2)) * self.standard_error
+        half = float(-special.ndtri(alpha / 2)) * self.standard_error
         return Interval(math.exp(self.estimate - half), math.exp(self.estimate + half))
 
 
@@ -158,7 +159,7 @@ def risk_difference(strata: Strata) -> tuple[float, Interval] | None:
     p = (n1**2 * c - n0**2 * a + n1 * n0 * (n0 - n1) / 2) / total**2
     q = (a * (n0 - c) + c * (n1 - a)) / (2 * total)
     variance = max(0.0, difference * float(p.sum()) + float(q.sum())) / weight**2
-    half = float(stats.norm.isf(ALPHA / 2)) * math.sqrt(variance)
+    half = float(-special.ndtri(ALPHA / 2)) * math.sqrt(variance)
     return difference, Interval(max(-1.0, difference - half), min(1.0, difference + half))
 
 
@@ -184,7 +185,7 @@ def association(strata: Strata) -> tuple[float, str, float] | None:
     support = int((most - least).sum()) + 1
     if slack < MANTEL_FLEISS and support <= MAXIMUM_EXACT_SUPPORT:
         return _exact_p_value(kept), "exact_conditional", root
-    return float(stats.chi2.sf(root**2, 1)), "cochran_mantel_haenszel", root
+    return float(special.chdtrc(1, root**2)), "cochran_mantel_haenszel", root
 
 
 def stratified_figures(strata: Strata) -> Figures:
@@ -235,7 +236,8 @@ def _exact_p_value(kept: Strata) -> float:
     ):
         least, most = int(max(0, a + c - n0)), int(min(n1, a + c))
         support = np.arange(least, most + 1)
-        distribution = np.convolve(distribution, stats.hypergeom.pmf(support, int(n1 + n0), int(n1), int(a + c)))
+        chances = scipy.stats.hypergeom.pmf(support, int(n1 + n0), int(n1), int(a + c))
+        distribution = np.convolve(distribution, chances)
         shift += least
     observed = distribution[int(kept.converted_with.sum()) - shift]
     return float(min(1.0, distribution[distribution <= observed * (1 + 1e-7)].sum()))

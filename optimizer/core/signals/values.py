@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from optimizer.core.signals.fourfold import ALPHA
 from optimizer.core.stats.effects import Interval
@@ -68,7 +68,7 @@ def expected_worth(total: float, squares: float, units: int, overall: float) -> 
     variance = max(0.0, squares - total**2 / units) / (units - 1)
     # The prior's weight is known exactly, so only the units' own part of the mean varies.
     error = math.sqrt(units * variance) / (units + PRIOR_UNITS)
-    return Worth(expected, max(0.0, expected - float(stats.norm.isf(ALPHA / 2)) * error))
+    return Worth(expected, max(0.0, expected + float(special.ndtri(ALPHA / 2)) * error))
 
 
 def calibration_slope(
@@ -102,5 +102,5 @@ def calibration_slope(
     fitted = float((weights * observed).sum() / people) + slope * x
     left = (x[:, None] * (value - units * fitted[:, None])).sum(0)
     error = math.sqrt(float((left**2).sum()) * groups / (groups - 1)) / spread
-    half = float(stats.t.isf(ALPHA / 2, groups - 1)) * error
+    half = float(-special.stdtrit(groups - 1, ALPHA / 2)) * error
     return Slope(slope, error, Interval(slope - half, slope + half), float(value.sum()) / expected)

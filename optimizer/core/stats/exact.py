@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from scipy import special, stats
+import scipy
+from scipy import special
 
 SMALL_CELL = 10
 # Boschloo enumerates every table with the same margins; beyond this many it takes a tenth of a second or more, and
@@ -31,7 +32,7 @@ def exact_p_value(yes_a: int, n_a: int, yes_b: int, n_b: int) -> tuple[float, st
     if yes_a + yes_b in {0, n_a + n_b}:
         return 1.0, "boschloo"
     if n_a * n_b <= BOSCHLOO_TABLES:
-        return min(1.0, float(stats.boschloo_exact(table, n=32).pvalue)), "boschloo"
+        return min(1.0, float(scipy.stats.boschloo_exact(table, n=32).pvalue)), "boschloo"
     return _fisher(yes_a, n_a, yes_b, n_b), "fisher"
 
 

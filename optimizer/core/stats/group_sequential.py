@@ -12,7 +12,8 @@ import functools
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import interpolate, special
+import scipy
+from scipy import special
 
 from optimizer.core.stats.effects import Floats
 from optimizer.core.stats.pairs import Judged, Pairs, monitored_variance, normal_answer
@@ -139,7 +140,7 @@ def _table(fractions: tuple[float, ...], spending: Spending) -> tuple[Floats, Fl
     if len(bounds) <= 1:  # no information since the look before, or next to none: nothing can be shown
         return np.array([0.0]), np.array([0.0])
     fine = np.linspace(bounds[0], bounds[-1], 4_000)
-    return fine, interpolate.PchipInterpolator(bounds, logs)(fine)
+    return fine, scipy.interpolate.PchipInterpolator(bounds, logs)(fine)
 
 
 def _times(fractions: tuple[float, ...]) -> Floats:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from optimizer.core.stats.effects import Effect, Floats, check_alpha
 from optimizer.core.stats.figures import Family
@@ -137,7 +137,7 @@ def sequential_means(control: Moments, treatment: Moments, alpha: float, rho2: f
 def single_look_power(effect: float, standard_error: float, critical: float) -> float:
     """Return the power of one look: 1 − Φ(k − d/SE) + Φ(−k − d/SE), a lower bound for monitoring."""
     shift = effect / standard_error
-    return float(stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift))
+    return float(special.ndtr(shift - critical) + special.ndtr(-critical - shift))
 
 
 def _single(control: Moments, treatment: Moments, family: Family, alpha: float, rho2: float) -> Effect:

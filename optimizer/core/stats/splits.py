@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from optimizer.core.stats.effects import Floats
 
@@ -70,6 +70,6 @@ def alarm_rate(alarms: int, splits: int, promised: float) -> AlarmRate:
     """
     if not 0 <= alarms <= splits or splits < 1:
         raise ValueError("alarms must lie between 0 and splits, and splits be 1 or more")
-    found = stats.binomtest(alarms, splits, promised, alternative="greater")
-    low, high = stats.binomtest(alarms, splits).proportion_ci(LEVEL, method="exact")
+    found = scipy.stats.binomtest(alarms, splits, promised, alternative="greater")
+    low, high = scipy.stats.binomtest(alarms, splits).proportion_ci(LEVEL, method="exact")
     return AlarmRate(alarms, splits, alarms / splits, (float(low), float(high)), float(found.pvalue))

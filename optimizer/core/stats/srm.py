@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from optimizer.core.stats.multiplicity import holm
 
@@ -85,7 +85,7 @@ def sample_ratio(units: Sequence[int], weights: Sequence[float]) -> SampleRatio:
     if total == 0 or open_arms.sum() < 2:  # noqa: PLR2004 - one open arm cannot mismatch
         return SampleRatio(1.0, 1.0, stray, expected)
     statistic = float(((observed - total * expected_shares) ** 2 / (total * expected_shares)).sum())
-    p_value = float(stats.chi2.sf(statistic, int(open_arms.sum()) - 1))
+    p_value = float(special.chdtrc(int(open_arms.sum()) - 1, statistic))
     return SampleRatio(p_value, _sequential_p_value(observed, expected_shares), stray, expected)
 
 
