@@ -21,6 +21,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
 import optimizer.api
+import optimizer.jobs
 from optimizer.api import _bodies, _cors, _documentation, _metrics, _problems
 from optimizer.api._context import EXTENSION, Services, services
 from optimizer.catalog.keys import OpenedKeys, ensure_bootstrap_key
@@ -128,6 +129,13 @@ def open_ingest(
         ingest.tally.flush()
         stores.events.close()
         stores.control.close()
+
+
+def load_parts() -> None:
+    """Import every route and job, so that workers that are forked afterwards share them and are ready soon."""
+    for package in (optimizer.api, optimizer.jobs):
+        for _ in discover_modules(package.__name__):
+            pass
 
 
 def create_app(

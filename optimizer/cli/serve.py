@@ -45,8 +45,8 @@ def command(**flags: Any) -> None:  # noqa: ANN401 - click hands over the declar
 
 
 def first_start(settings: Settings) -> str | None:
-    """Prepare the control plane; return the first admin key if it was made just now."""
-    from optimizer.app import prepare_control  # noqa: PLC0415 - after the lock was taken
+    """Prepare the control plane and what workers share; return the first admin key if it was made just now."""
+    from optimizer.app import load_parts, prepare_control  # noqa: PLC0415 - after the lock was taken
     from optimizer.catalog.keys import create_key, list_keys  # noqa: PLC0415
     from optimizer.catalog.projects import ensure_default_project  # noqa: PLC0415
     from optimizer.storage.tables.base import utc_now  # noqa: PLC0415
@@ -64,4 +64,5 @@ def first_start(settings: Settings) -> str | None:
         if not list_keys(session, project_id):
             _, key = create_key(session, project_id, "admin", "first key", now=utc_now())
     control.close()
+    load_parts()
     return key
