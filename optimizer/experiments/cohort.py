@@ -7,8 +7,10 @@ exposures without the design's kind of id, and exposures before the start or aft
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -44,6 +46,7 @@ class Exposed:
         unknown: Units seen only in variants that the design does not know.
         unidentified: Exposures without the design's kind of id.
         keys: Variants of the design.
+        by_now: Variant of the design to its clean units of a later moment; of the same where none was asked.
     """
 
     days: Mapping[dt.date, Mapping[str, Members]]
@@ -51,6 +54,7 @@ class Exposed:
     unknown: int
     unidentified: int
     keys: tuple[str, ...]
+    by_now: Mapping[str, int]
 
     @property
     def units(self) -> dict[str, int]:
@@ -63,31 +67,54 @@ class Exposed:
         return {key: sum(day[key].merged for day in self.days.values()) for key in self.keys}
 
 
-def count_exposed(store: EventStore, project_id: int, experiment: Experiment, *, until: dt.datetime) -> Exposed:
-    """Count the units first exposed between the experiment's start and `until` (or its stop)."""
-    seen = _people(_shown(store, project_id, experiment, until))
-    by_day = seen.group_by("arm", "mixed", day=seen["first"].date(), nameless=(seen.unit == "").cast("int8")).agg(
+def count_exposed(
+    store: EventStore, project_id: int, experiment: Experiment, *, until: dt.datetime, now: dt.datetime | None = None
+) -> Exposed:
+    """Count the units first exposed between the experiment's start and `until` (or its stop).
+
+    Args:
+        store: The event store.
+        project_id: The project.
+        experiment: The design.
+        until: Exposures before it.
+        now: Also count the clean units of this later moment: asked together, it costs half as much.
+    """
+    seen = _people(_shown(store, project_id, experiment, max(until, now or until)), until)
+    both = ("arm", "mixed", "arm_now", "mixed_now")
+    by_day = seen.group_by(*both, day=seen["first"].date(), nameless=(seen.unit == "").cast("int8")).agg(
         n=seen.count(),
         seconds=(seen["first"].epoch_seconds() // 1).sum(),  # DuckDB keeps the fractions of a second
         merged=seen.merged.cast("int64").sum(),
         exposures=seen.exposures.sum(),
     )
     found = by_day.to_pyarrow().to_pylist()
-    rows = [row for row in found if not row["nameless"]]
+    named = [row for row in found if not row["nameless"]]
+    rows = [row for row in named if row["arm"] is not None]
     keys = tuple(variant["key"] for variant in experiment.variants)
-    clean = [row for row in rows if not row["mixed"] and row["arm"] < len(keys)]
-    days: dict[dt.date, dict[str, Members]] = {
-        day: dict.fromkeys(keys, Members(0, 0, 0)) for day in sorted({row["day"] for row in clean})
-    }
-    for row in clean:
-        days[row["day"]][keys[row["arm"]]] = Members(row["n"], row["seconds"], row["merged"])
+    days, by_now = _by_day(rows, keys), Counter[int]()
+    for row in named:
+        if not row["mixed_now"]:
+            by_now[row["arm_now"]] += row["n"]
     return Exposed(
         days=days,
         mixed=sum(row["n"] for row in rows if row["mixed"]),
         unknown=sum(row["n"] for row in rows if not row["mixed"] and row["arm"] >= len(keys)),
         unidentified=sum(row["exposures"] for row in found if row["nameless"]),
         keys=keys,
+        by_now={key: by_now[place] for place, key in enumerate(keys)},
     )
+
+
+def _by_day(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[dt.date, dict[str, Members]]:
+    clean = [row for row in rows if not row["mixed"] and row["arm"] < len(keys)]
+    days = {day: dict.fromkeys(keys, Members(0, 0, 0)) for day in sorted({row["day"] for row in clean})}
+    for row in clean:  # several where some have been in another variant since
+        key = keys[row["arm"]]
+        before = days[row["day"]][key]
+        days[row["day"]][key] = Members(
+            before.units + row["n"], before.seconds + row["seconds"], before.merged + row["merged"]
+        )
+    return days
 
 
 def count_clean(store: EventStore, project_id: int, experiment: Experiment, *, until: dt.datetime) -> dict[str, int]:
@@ -134,20 +161,31 @@ def _lone(shown: ir.Table, experiment: Experiment) -> ir.Table:
     return people.filter(people.arm == people["last"], people.arm < len(experiment.variants))
 
 
-def _people(shown: ir.Table) -> ir.Table:
+def _people(shown: ir.Table, until: dt.datetime) -> ir.Table:
     """Return one row per exposed unit: `unit`, `arm`, whether `mixed`, whether `merged`, and `first` exposure.
 
+    They are of the exposures before `until`, and null for whoever has none; `arm_now` and `mixed_now` are of all.
     Exposures without the design's kind of id are together in the row whose unit is empty.
     """
+    known = shown.timestamp < naive_utc(until)
     nameless = shown.user_id.isnull() | (shown.user_id == "")
-    people = shown.group_by("unit").agg(
-        arm=shown.arm.min(),
-        last=shown.arm.max(),
-        merged=(shown.unit_id.startswith("u:") & nameless).cast("int8").max(),
-        first=shown.timestamp.min(),
-        exposures=shown.count(),
+    shown = shown.mutate(
+        known=known.cast("int8"),
+        known_arm=known.ifelse(shown.arm, ibis.null("int16")),
+        known_at=known.ifelse(shown.timestamp, ibis.null("timestamp(6)")),
+        merged=(known & shown.unit_id.startswith("u:") & nameless).cast("int8"),
     )
-    return people.mutate(mixed=(people.arm != people["last"]).cast("int8"))
+    people = shown.group_by("unit").agg(
+        arm=shown.known_arm.min(),
+        last=shown.known_arm.max(),
+        arm_now=shown.arm.min(),
+        last_now=shown.arm.max(),
+        merged=shown.merged.max(),
+        first=shown.known_at.min(),
+        exposures=shown.known.cast("int64").sum(),
+    )
+    mixed, mixed_now = people.arm != people["last"], people.arm_now != people.last_now
+    return people.mutate(mixed=mixed.cast("int8"), mixed_now=mixed_now.cast("int8"))
 
 
 def _shown(store: EventStore, project_id: int, experiment: Experiment, until: dt.datetime) -> ir.Table:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from optimizer.core.stats.cross import CrossMoments
-from optimizer.experiments.cohort import Exposed, count_exposed
+from optimizer.experiments.cohort import Exposed
 from optimizer.experiments.columns import Group, plan_groups
 from optimizer.experiments.finished import Days, sum_by_day
 from optimizer.experiments.metrics import Resolved
@@ -55,10 +55,9 @@ class Gathered:
 
 
 def gather(
-    stores: Stores, experiment: Experiment, metrics: Mapping[str, Resolved], *, as_of: dt.datetime
+    stores: Stores, experiment: Experiment, metrics: Mapping[str, Resolved], exposed: Exposed, *, as_of: dt.datetime
 ) -> Gathered:
     """Sum up what is known by `as_of`; daily totals speak where no exposure of the experiment was ever seen."""
-    exposed = count_exposed(stores.events, experiment.project_id, experiment, until=as_of)
     if not exposed.days and not exposed.mixed and not exposed.unknown and not exposed.unidentified:
         found = read_totals(stores.events, experiment, metrics, as_of=as_of)
         if found is not None:

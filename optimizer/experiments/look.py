@@ -26,6 +26,7 @@ from optimizer.experiments.answers import (
     ratio_check,
     variant_answers,
 )
+from optimizer.experiments.cohort import Exposed
 from optimizer.experiments.finished import total
 from optimizer.experiments.forecast import Learned, forecast_goal, learn
 from optimizer.experiments.gather import Gathered, gather
@@ -63,6 +64,7 @@ def examine(
     stores: Stores,
     experiment: Experiment,
     metrics: Mapping[str, Resolved],
+    exposed: Exposed,
     *,
     as_of: dt.datetime,
     looks: tuple[float, ...] = (),
@@ -73,10 +75,11 @@ def examine(
         stores: Both stores.
         experiment: The design.
         metrics: Its metrics.
+        exposed: Who was exposed by the cut-off.
         as_of: The cut-off.
         looks: For group_sequential: share of the plan at each look taken before.
     """
-    gathered = gather(stores, experiment, metrics, as_of=as_of)
+    gathered = gather(stores, experiment, metrics, exposed, as_of=as_of)
     weights = weights_of(experiment)
     rows = {group.place: total(gathered.days[group.place], gathered.arms, group) for group in gathered.groups}
     design, spent = plan_looks(experiment, gathered, looks)

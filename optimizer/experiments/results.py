@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -17,7 +18,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from optimizer.errors import ConflictError
 from optimizer.experiments.answers import ResultAnswer, check_answers
-from optimizer.experiments.cohort import count_clean
+from optimizer.experiments.cohort import count_clean, count_exposed
 from optimizer.experiments.design import get_experiment
 from optimizer.experiments.dimension import split_result
 from optimizer.experiments.look import examine
@@ -59,8 +60,7 @@ def read_result(
         zone = zoneinfo.ZoneInfo(session.get_one(Project, project_id).time_zone)
     if experiment.started_at is None:
         raise ConflictError("This experiment has not started: POST /v1/experiments/{key}/start.")
-    look = take_look(stores, experiment, metrics, zone, now=now)
-    exposed = count_clean(stores.events, project_id, experiment, until=now)
+    look, exposed = take_look(stores, experiment, metrics, zone, now=now)
     shown = dict(look.result)
     if dimension:
         split = take_split(stores, experiment, metrics, dimension, as_of=look.cutoff, now=now)
@@ -74,7 +74,7 @@ def read_result(
         as_of=look.cutoff,
         computed_at=look.computed_at,
         grid=f"{every} {zone.key}",
-        exposed_so_far=exposed,
+        exposed_so_far=dict(exposed),
     )
 
 
@@ -85,8 +85,8 @@ def take_look(
     zone: zoneinfo.ZoneInfo,
     *,
     now: dt.datetime,
-) -> ExperimentLook:
-    """Return the stored look of the last cut-off, or take and store it.
+) -> tuple[ExperimentLook, Mapping[str, int]]:
+    """Return the stored look of the last cut-off, or take and store it; and the clean units per variant by now.
 
     A fixed-horizon test has one verdict: once a stored look has it, that look stays the last.
     """
@@ -94,14 +94,16 @@ def take_look(
     with stores.control.reading() as session:
         stored = _stored(session, experiment, cutoff)
     if stored is not None:
-        return stored
-    result = examine(stores, experiment, metrics, as_of=cutoff, looks=_looks_before(stores, experiment, cutoff))
+        return stored, count_clean(stores.events, experiment.project_id, experiment, until=now)
+    exposed = count_exposed(stores.events, experiment.project_id, experiment, until=cutoff, now=now)
+    looks = _looks_before(stores, experiment, cutoff)
+    result = examine(stores, experiment, metrics, exposed, as_of=cutoff, looks=looks)
     look = ExperimentLook(
         experiment_id=experiment.id or 0, cutoff=cutoff, result=result.model_dump(mode="json"), computed_at=now
     )
     if cutoff == experiment.started_at:
-        return look  # the grid has not begun: nothing to keep
-    return _keep(stores, experiment, look)
+        return look, exposed.by_now  # the grid has not begun: nothing to keep
+    return _keep(stores, experiment, look), exposed.by_now
 
 
 def take_split(

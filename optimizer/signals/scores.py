@@ -90,9 +90,13 @@ def _sentence(agreed: int, of: int, expected: float | None, known: int) -> str:
 
 
 def _warning(signs: float, inside: float) -> str:
-    if max(signs, inside) < ALARM:
+    found = (
+        (signs, "agrees with the goal less often"),
+        (inside, "foretells the goal's effect less well"),
+    )
+    what = " and ".join(words for evidence, words in found if evidence >= ALARM)
+    if not what:
         return ""
-    what = "agrees with the goal less often" if signs >= inside else "foretells the goal's effect less well"
     return (
         f"Drift: of late it {what} than past experiments promised. Decide by the goal until the reason is known: "
         "another kind of change, other visitors, or another meaning of the event."
