@@ -133,6 +133,7 @@ def open_ingest(
 
 def load_parts() -> None:
     """Import every route and job, so that workers that are forked afterwards share them and are ready soon."""
+    _bodies.install()  # before the routes, whose decorators take what is there
     for package in (optimizer.api, optimizer.jobs):
         for _ in discover_modules(package.__name__):
             pass
@@ -163,7 +164,7 @@ def create_app(
     app.extensions[EXTENSION] = Services(
         settings, stores, ingest, keys, sites, assigning, clock, schedule, threading.Event(), presenter
     )
-    _bodies.install()
+    load_parts()
     _problems.install(app)
     _documentation.install(app)
     _metrics.install(app)

@@ -189,3 +189,10 @@ def test_keys_are_made_from_the_command_line_while_the_service_runs(start_server
     assert server.get("/v1/catalog", made.stdout.strip()).status_code == 200
     assert server.get("/v1/keys", made.stdout.strip()).status_code == 403
     assert BOOTSTRAP_KEY not in json.dumps(server.get("/v1/keys").json())
+
+
+def test_a_started_service_names_the_faulty_field_of_a_body(start_server: Start) -> None:
+    server = start_server()
+    answer = server.post("/v1/experiments", {"key": "x", "variants": [{"key": "a"}], "primary_metric": "cart"})
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/variants"]
