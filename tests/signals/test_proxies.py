@@ -230,6 +230,8 @@ def test_the_score_is_a_sentence_and_its_drift_a_warning() -> None:
     assert drifted.warning.startswith("Drift: of late it agrees with the goal less often")
     missed = score_answer([*[verdict(agreed=True)] * 9, *[verdict(agreed=True, covered=False)] * 2])
     assert "foretells the goal's effect less well" in missed.warning
+    both = score_answer([*[verdict(agreed=True)] * 9, *[verdict(agreed=False, covered=False)] * 3]).warning
+    assert "agrees with the goal less often and foretells the goal's effect less well than" in both
     unlearned = score_answer([verdict(agreed=False, chance=None, covered=None)] * 5)
     assert (unlearned.sentence, unlearned.warning) == ("The proxy agreed in 0 of 5.", "")
 

@@ -57,6 +57,10 @@ def test_rows_survive_closing_and_stay_in_their_project(engine_url: str) -> None
     assert [row["event_id"] for row in rows] == ["e1", "e2"]
     assert as_utc(rows[0]["timestamp"]) == NOON
     assert "project_id" not in rows[0]
+    told = {
+        (table, project) for table in ("events", "links") for project in (1, 2, 3) if store.has_rows(table, project)
+    }
+    assert told == {("events", 1), ("events", 2)}
     ids = store.stored_ids("events")
     assert (sorted(ids.id_hashes.to_pylist()), ids.last_sequence) == ([1, 2, 3], 3)
     [found] = store.find_by_id_hash("events", [3, 99]).to_pylist()
