@@ -100,7 +100,7 @@ def judge_by_belief(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:
     places = np.flatnonzero((pairs.counts > 0) & (np.maximum(pairs.n_a, pairs.n_b) <= MOST_UNITS))
     if not len(places):
         return found
-    part, level = pairs.take(places.tolist()), alpha[places] / 2
+    part, level = pairs.take(places), alpha[places] / 2
     of = betas(part.total_a, part.n_a, part.total_b, part.n_b, prior)
     belief, (mean_a, mean_b), deviation = believe(of), _means(of), np.sqrt(sum(_variances(of)))
     ends = np.sort(difference_quantiles(of, [level, 1 - level]), axis=0)

@@ -6,23 +6,25 @@ them and intervals with the p-values. What cannot be judged gets a status and no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimizer.core.stats.bayes import CAUTION
 from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.design import Case, Design, Method, judge
 from optimizer.core.stats.effects import Floats, check_alpha
-from optimizer.core.stats.figures import Figures, Measure, figures
+from optimizer.core.stats.figures import Figures, Measure, figures_of_all
 from optimizer.core.stats.findings import Comparison, Unadjusted, describe
 from optimizer.core.stats.moments import Moments
 from optimizer.core.stats.multiplicity import holm, interval_alphas
-from optimizer.core.stats.pairs import Pairs, join, pair_up
+from optimizer.core.stats.pairs import Pairs, Place, pair_up
 from optimizer.core.stats.sequential import DEFAULT_PLANNED_PAIR
-from optimizer.core.stats.statuses import missing_units, status_of
+from optimizer.core.stats.statuses import Status, missing_units, statuses_of
 
 __all__ = [
     "Arm",
@@ -94,29 +96,19 @@ def compare_cases(cases: Sequence[Case], baseline: str, adjust: Adjustment) -> l
     if not cases:
         return []
     design = _common_design(cases)
-    laid = [_lay_out(case, baseline) for case in cases]
-    usable = [part for part in laid if part.places]
-    if not usable:
-        return [part.comparisons for part in laid]
-    pairs = join([part.pairs for part in usable])
-    alpha = np.full(len(pairs.n_a), max(design.alpha, LEAST_ALPHA))
-    judged = judge(pairs, alpha, design)
-    adjusted = list[float]()
-    if design.method != "bayesian":
-        p_values = judged.p_value.tolist()
-        adjusted = adjust(p_values)
-        alpha = np.maximum(interval_alphas(p_values, adjusted, design.alpha), LEAST_ALPHA)
-        if (alpha != design.alpha).any():
-            judged = judge(pairs, alpha, design)
-    plain = _judge_plain(usable, alpha, design)
-    answers = iter(describe(judged, pairs, alpha, adjusted, design))
-    covariates = iter(_covariates(usable, pairs, plain))
-    for part in usable:
-        for place in part.places:
-            blank, answer = part.comparisons[place], next(answers)
-            answer["significant"] = answer["significant"] and blank.status == "ok"
-            part.comparisons[place] = replace(blank, **answer, **next(covariates))
-    return [part.comparisons for part in laid]
+    laid = _lay_out(cases, baseline)
+    usable = np.flatnonzero([status is None for status in laid.statuses])
+    answers = iter(_answers(laid, usable, adjust, design) if len(usable) else ())
+    found: list[list[Comparison]] = [[] for _ in cases]
+    missing = [missing_units(case) for case in cases]
+    for place, status in zip(laid.places, laid.statuses, strict=True):
+        name = cases[place.metric].row.arms[place.b]
+        found[place.metric].append(
+            Comparison(name, baseline, status.name, status.detail, status.missing)
+            if status
+            else _comparison(name, baseline, missing[place.metric], next(answers), design)
+        )
+    return found
 
 
 def planned_pair(arms: Mapping[str, Arm], baseline: str, name: str, design: Design) -> float:
@@ -125,13 +117,13 @@ def planned_pair(arms: Mapping[str, Arm], baseline: str, name: str, design: Desi
 
 
 class _Laid(NamedTuple):
-    """One case laid out: blank comparisons, which of them have pairs, and the pairs."""
+    """All cases laid out: their figures, the pairs of arms in order, and why some cannot be judged."""
 
-    comparisons: list[Comparison]
-    places: list[int]
-    pairs: Pairs
-    plain: Pairs | None
-    figures: Figures
+    figures: list[Figures]
+    places: list[Place]
+    planned: Floats
+    plain: Pairs
+    statuses: list[Status | None]
 
 
 def _case(arms: Mapping[str, Arm], design: Design) -> Case:
@@ -155,74 +147,78 @@ def _common_design(cases: Sequence[Case]) -> Design:
 
 
 def _planned(weights: Mapping[str, float], baseline: str, name: str, design: Design) -> float:
-    if design.planned_total is None:
-        return DEFAULT_PLANNED_PAIR
     whole = sum(weights.values())
+    if design.planned_total is None or whole == 0:
+        return DEFAULT_PLANNED_PAIR
     return max(1.0, design.planned_total * (weights[baseline] + weights[name]) / whole)
 
 
-def _lay_out(case: Case, baseline: str) -> _Laid:
-    row, family = case.row, case.measure.family
-    if baseline not in row.arms:
-        raise ValueError("baseline must name one of the arms")
-    plain = figures(row, case.measure, adjusted=False)
-    found = figures(row, case.measure) if case.measure.covariates else plain
-    a, missing = row.arms.index(baseline), missing_units(case)
-    comparisons, places, others = list[Comparison](), list[int](), list[int]()
-    for b, name in enumerate(row.arms):
-        if b == a:
-            continue
-        status = status_of(case, plain, a, b)
-        if status:
-            comparisons.append(Comparison(name, baseline, status.name, status.detail, status.missing))
-            continue
-        places.append(len(comparisons))
-        others.append(b)
-        detail = f"{missing} of the planned visitors are missing; a fixed-horizon test is read once, at the end."
-        comparisons.append(
-            Comparison(name, baseline, "not_final", detail, missing)
-            if missing
-            else Comparison(name, baseline, detail=CAUTION if case.design.method == "bayesian" else "")
-        )
-    weights = {name: case.weights.get(name, 1.0) for name in row.arms}
-    planned = np.array([_planned(weights, baseline, row.arms[b], case.design) for b in others])
-    pairs = pair_up(found, a, others, planned, family=family)
-    beside = pair_up(plain, a, others, planned, family=family) if found.adjusted else None
-    return _Laid(comparisons, places, pairs, beside, found)
+def _lay_out(cases: Sequence[Case], baseline: str) -> _Laid:
+    places, planned = list[Place](), list[float]()
+    for metric, case in enumerate(cases):
+        arms = case.row.arms
+        if baseline not in arms:
+            raise ValueError("baseline must name one of the arms")
+        weights, a = {name: case.weights.get(name, 1.0) for name in arms}, arms.index(baseline)
+        others = [b for b in range(len(arms)) if b != a]
+        places += [Place(metric, a, b) for b in others]
+        planned += [_planned(weights, baseline, arms[b], case.design) for b in others]
+    measures = [(case.row, case.measure) for case in cases]
+    plain = figures_of_all(measures, adjusted=False)
+    found = figures_of_all(measures) if any(case.measure.covariates for case in cases) else plain
+    wanted = np.array(planned)
+    pairs = pair_up(plain, places, wanted)
+    return _Laid(found, places, wanted, pairs, statuses_of(cases, places, pairs))
 
 
-def _judge_plain(usable: Sequence[_Laid], alpha: Floats, design: Design) -> list[tuple[Unadjusted, float]]:
-    """Judge the adjusted pairs once more without covariates; with the sampling variance of the difference."""
-    parts, levels, start = list[Pairs](), list[Floats](), 0
-    for part in usable:
-        end = start + len(part.places)
-        if part.plain is not None:
-            parts.append(part.plain)
-            levels.append(alpha[start:end])
-        start = end
-    if not parts:
-        return []
-    pairs, level = join(parts), np.concatenate(levels)
-    rows = describe(judge(pairs, level, design), pairs, level, [], design)
+def _answers(laid: _Laid, usable: NDArray[np.intp], adjust: Adjustment, design: Design) -> list[dict[str, Any]]:
+    """Judge the usable pairs; return the fields of their comparisons."""
+    plain = laid.plain.take(usable)
+    pairs = plain
+    if any(one.adjusted for one in laid.figures):
+        pairs = pair_up(laid.figures, [laid.places[place] for place in usable], laid.planned[usable])
+    alpha = np.full(len(usable), max(design.alpha, LEAST_ALPHA))
+    judged = judge(pairs, alpha, design)
+    adjusted = list[float]()
+    if design.method != "bayesian":
+        p_values = judged.p_value.tolist()
+        adjusted = adjust(p_values)
+        alpha = np.maximum(interval_alphas(p_values, adjusted, design.alpha), LEAST_ALPHA)
+        if (alpha != design.alpha).any():
+            judged = judge(pairs, alpha, design)
+    answers = describe(judged, pairs, alpha, adjusted, design)
+    _say_beside(answers, plain, pairs, alpha, design)
+    for answer, place in zip(answers, usable.tolist(), strict=True):
+        figure = laid.figures[laid.places[place].metric]
+        answer |= {"covariate": figure.status or answer.get("covariate", ""), "detail": figure.detail}
+    return answers
+
+
+def _say_beside(answers: list[dict[str, Any]], plain: Pairs, pairs: Pairs, alpha: Floats, design: Design) -> None:
+    """Put beside the adjusted pairs what they would be without covariates, at the same level."""
+    places = np.flatnonzero(pairs.adjusted)
+    if not len(places):
+        return
+    beside, level = plain.take(places), alpha[places]
+    rows = describe(judge(beside, level, design), beside, level, [], design)
+    whole = beside.variance_a + beside.variance_b
+    left = (pairs.variance_a + pairs.variance_b)[places]
+    reductions = (1 - np.divide(left, whole, out=np.full(len(whole), np.nan), where=whole > 0)).tolist()
     keys = ("absolute", "absolute_interval", "relative", "relative_interval", "p_value")
-    variances = (pairs.variance_a + pairs.variance_b).tolist()
-    return [(Unadjusted(*(row[key] for key in keys)), v) for row, v in zip(rows, variances, strict=True)]
+    for place, row, reduction in zip(places.tolist(), rows, reductions, strict=True):
+        answers[place]["covariate"] = "adjusted"
+        answers[place]["unadjusted"] = Unadjusted(*(row[key] for key in keys))
+        answers[place]["variance_reduction"] = None if math.isnan(reduction) else reduction
 
 
-def _covariates(usable: Sequence[_Laid], pairs: Pairs, plain: list[tuple[Unadjusted, float]]) -> list[dict[str, Any]]:
-    """Say per pair what covariates did, or why they did nothing."""
-    variances, beside = iter((pairs.variance_a + pairs.variance_b).tolist()), iter(plain)
-    found = list[dict[str, Any]]()
-    for part in usable:
-        for place in part.places:
-            variance = next(variances)
-            if part.plain is not None:
-                unadjusted, whole = next(beside)
-                reduction = 1 - variance / whole if whole > 0 else None
-                found.append({"covariate": "adjusted", "unadjusted": unadjusted, "variance_reduction": reduction})
-            elif part.figures.status:
-                detail = f"{part.comparisons[place].detail} {part.figures.detail}".strip()
-                found.append({"covariate": part.figures.status, "detail": detail})
-            else:
-                found.append({})
-    return found
+def _comparison(name: str, baseline: str, missing: int, answer: dict[str, Any], design: Design) -> Comparison:
+    details = [answer.pop("detail")]
+    if missing:
+        details.insert(
+            0, f"{missing} of the planned visitors are missing; a fixed-horizon test is read once, at the end."
+        )
+        answer["significant"] = False
+    elif design.method == "bayesian":
+        details.insert(0, CAUTION)
+    status = "not_final" if missing else "ok"
+    return Comparison(name, baseline, status, " ".join(filter(None, details)), missing, **answer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +19,30 @@ from optimizer.core.stats.moments import Moments
 
 ROUNDING = 1e-9  # what sums of squares may lose before they contradict their sums
 LARGEST = 1e140  # beyond, a sum's square is no float any more
+
+
+class Sums(NamedTuple):
+    """Sums of equally many columns for several metrics at once.
+
+    Attributes:
+        n: Units, shape (metrics, arms).
+        totals: Σx, shape (metrics, arms, columns).
+        products: Σxy, shape (metrics, arms, columns, columns).
+    """
+
+    n: Floats
+    totals: Floats
+    products: Floats
+
+    def described(self) -> tuple[Floats, Floats]:
+        """Return means and unbiased covariances, in the shapes of `totals` and `products`.
+
+        A mean is 0 for an arm without units, a covariance 0 below two units and NaN where its sum is unknown.
+        """
+        n = self.n[..., None]
+        means = self.totals / np.maximum(n, 1)
+        centred = self.products - self.totals[..., :, None] * means[..., None, :]
+        return means, np.where(n[..., None] > 1, centred / np.maximum(n - 1, 1)[..., None], 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,20 +179,27 @@ class CrossMoments:
         cells = self.products[:, places][:, :, places]
         return CrossMoments(self.arms, tuple(columns), self.n, self.totals[:, places], cells)
 
-    def described(self, columns: Sequence[str]) -> tuple[Floats, Floats]:
-        """Return means, shape (arms, columns), and unbiased covariances, shape (arms, columns, columns).
-
-        A mean is 0 for an arm without units, a covariance 0 below two units and NaN where its sum is unknown. One
-        column may be named several times.
+    def taken(self, sets: Sequence[Sequence[str]]) -> Sums:
+        """Return the sums of some columns, for several sets of equally many at once.
 
         Raises:
             ValueError: There is no such column.
         """
-        places = [self.place(column) for column in columns]
-        n, totals = self.n[:, None], self.totals[:, places]
-        means = totals / np.maximum(n, 1)
-        centred = self.products[:, places][:, :, places] - totals[:, :, None] * means[:, None, :]
-        return means, np.where(n[:, :, None] > 1, centred / np.maximum(n - 1, 1)[:, :, None], 0.0)
+        places = np.array([[self.place(column) for column in columns] for columns in sets], int)
+        products = self.products[:, places[:, :, None], places[:, None, :]]
+        n = np.broadcast_to(self.n, (len(sets), len(self.n)))
+        return Sums(n, self.totals[:, places].swapaxes(0, 1), products.swapaxes(0, 1))
+
+    def described(self, columns: Sequence[str]) -> tuple[Floats, Floats]:
+        """Return means, shape (arms, columns), and unbiased covariances, shape (arms, columns, columns).
+
+        See `Sums.described`. One column may be named several times.
+
+        Raises:
+            ValueError: There is no such column.
+        """
+        means, covariances = self.taken([columns]).described()
+        return means[0], covariances[0]
 
     @property
     def means(self) -> Floats:

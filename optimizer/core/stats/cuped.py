@@ -17,85 +17,86 @@ from numpy.typing import NDArray
 from optimizer.core.stats.effects import Floats
 
 UNITS_PER_COVARIATE = 10  # below, θ is mostly noise and the adjusted variance is too small
+FEWEST = 2  # with fewer units an arm has no variance
+LEFT = 1e-9  # of the variance: if no more is left, nothing is left to test by but rounding
+EXPLAINS_ALL = "The covariate explains all of the metric: is it really known before exposure?"
+NOTHING_VARIES = "In one of the arms neither the metric nor the covariate varies."
 
 
 class Adjusted(NamedTuple):
-    """Adjusted means of all arms.
+    """Adjusted means of all arms, for several metrics; without a status where they mean something.
 
     Attributes:
-        theta: One coefficient a covariate; 0 for one that does not vary.
-        mean: Adjusted mean per arm: ȳ − θᵀ(x̄ − x̄ over all arms).
+        theta: One coefficient a covariate, shape (metrics, covariates); 0 for one that does not vary.
+        mean: Adjusted mean per arm, shape (metrics, arms): ȳ − θᵀ(x̄ − x̄ over all arms).
         variance: Adjusted variance of one unit, per arm: Var Y + θᵀ Var X θ − 2θᵀcov.
         covariance: Covariance of a unit's adjusted and unadjusted value, per arm: Var Y − θᵀcov.
-        status: Empty, ``constant_covariate``, ``explains_all`` or ``too_few_units``; then nothing is adjusted.
-        detail: One sentence on the status.
+        statuses: Per metric: empty, ``constant_covariate``, ``explains_all`` or ``too_few_units``; one with a status
+            is not to be adjusted.
+        details: One sentence on each status.
     """
 
     theta: Floats
     mean: Floats
     variance: Floats
     covariance: Floats
-    status: str = ""
-    detail: str = ""
+    statuses: list[str]
+    details: list[str]
 
 
 def adjust(n: Floats, means: Floats, covariances: Floats) -> Adjusted:
-    """Adjust the first column by the others.
+    """Adjust the first column by the others, for several metrics with equally many covariates.
 
     Args:
-        n: Units per arm, shape (arms,); an arm with 0 takes no part.
-        means: The metric's mean and the covariates', shape (arms, 1 + covariates).
-        covariances: Within-arm unbiased covariances in the same order, shape (arms, 1 + covariates, 1 + covariates).
-            A ratio metric is linearised first (`figures`).
-
-    Returns:
-        Adjusted figures, or the unadjusted ones with a status.
+        n: Units, shape (metrics, arms); an arm with 0 takes no part.
+        means: The metric's mean and the covariates', shape (metrics, arms, 1 + covariates).
+        covariances: Within-arm unbiased covariances in the same order, with one axis more. A ratio metric is
+            linearised first (`figures`).
 
     Source:
         Deng, Xu, Kohavi, Walker, "Improving the sensitivity of online controlled experiments by utilizing
         pre-experiment data" (2013), eq. 4, with θ from the covariances pooled within arms, as in ANCOVA.
     """
-    freedom = np.maximum(n - 1, 0)
-    pooled = (freedom[:, None, None] * covariances).sum(0) / max(freedom.sum(), 1.0)
-    spread = np.diagonal(pooled)[1:]
-    scale = np.maximum((n[:, None] * means[:, 1:] ** 2).sum(0) / max(n.sum(), 1.0), 1e-300)
+    freedom, units = np.maximum(n - 1, 0), np.maximum(n.sum(1), 1.0)
+    pooled = np.einsum("ma,maij->mij", freedom, covariances) / np.maximum(freedom.sum(1), 1.0)[:, None, None]
+    spread = np.diagonal(pooled, axis1=1, axis2=2)[:, 1:]
+    scale = np.maximum(np.einsum("ma,mac->mc", n, means[:, :, 1:] ** 2) / units[:, None], 1e-300)
     varies = spread > 1e-10 * np.maximum(scale, spread)  # beyond the rounding of sums of squares
-    there = n > 0
-    if (n[there] < 2).any():  # noqa: PLR2004 - a variance needs two
-        return _unadjusted(means, covariances, "too_few_units", "A covariate is used once every arm has two units.")
-    if not varies.any():
-        return _unadjusted(means, covariances, "constant_covariate", "The covariate is the same for every unit.")
-    if freedom.sum() < UNITS_PER_COVARIATE * varies.sum():
-        needed = int(UNITS_PER_COVARIATE * varies.sum() + len(n))
-        return _unadjusted(means, covariances, "too_few_units", f"A covariate is used from {needed} units on.")
     theta = _coefficients(pooled, spread, varies)
-    centre = (n[:, None] * means[:, 1:]).sum(0) / max(n.sum(), 1.0)
-    explained = covariances[:, 0, 1:] @ theta
-    own = covariances[:, 0, 0]
-    variance = own + theta @ covariances[:, 1:, 1:] @ theta - 2 * explained
-    if ((own > 0) & (variance <= 1e-9 * own)).any():  # nothing is left to test by but rounding
-        detail = "The covariate explains all of the metric: is it really known before exposure?"
-        return _unadjusted(means, covariances, "explains_all", detail)
-    if (there & (variance <= 0)).any():
-        detail = "In one of the arms neither the metric nor the covariate varies."
-        return _unadjusted(means, covariances, "constant_covariate", detail)
-    mean = means[:, 0] - (means[:, 1:] - centre) @ theta
-    return Adjusted(theta, mean, np.maximum(variance, 0.0), own - explained)
+    centre = np.einsum("ma,mac->mc", n, means[:, :, 1:]) / units[:, None]
+    explained = np.einsum("mac,mc->ma", covariances[:, :, 0, 1:], theta)
+    own = covariances[:, :, 0, 0]
+    variance = own + np.einsum("mc,macd,md->ma", theta, covariances[:, :, 1:, 1:], theta) - 2 * explained
+    mean = means[:, :, 0] - np.einsum("mac,mc->ma", means[:, :, 1:] - centre[:, None, :], theta)
+    return Adjusted(theta, mean, np.maximum(variance, 0.0), own - explained, *_why_not(n, varies, own, variance))
+
+
+def _why_not(n: Floats, varies: NDArray[np.bool_], own: Floats, variance: Floats) -> tuple[list[str], list[str]]:
+    """Return per metric the status and the sentence of the first reason not to adjust; both empty for none."""
+    there, most = n > 0, UNITS_PER_COVARIATE * varies.sum(1)
+    reasons = (
+        ((there & (n < FEWEST)).any(1), "too_few_units", "A covariate is used once every arm has two units."),
+        (~varies.any(1), "constant_covariate", "The covariate is the same for every unit."),
+        (np.maximum(n - 1, 0).sum(1) < most, "too_few_units", "A covariate is used from {} units on."),
+        (((own > 0) & (variance <= LEFT * own)).any(1), "explains_all", EXPLAINS_ALL),
+        ((there & (variance <= 0)).any(1), "constant_covariate", NOTHING_VARIES),
+    )
+    first = np.select([mask for mask, _, _ in reasons], range(len(reasons)), -1).tolist()
+    needed = (most + n.shape[1]).tolist()
+    statuses = [reasons[place][1] if place >= 0 else "" for place in first]
+    details = [reasons[p][2].format(number) if p >= 0 else "" for p, number in zip(first, needed, strict=True)]
+    return statuses, details
 
 
 def _coefficients(pooled: Floats, spread: Floats, varies: NDArray[np.bool_]) -> Floats:
-    if len(spread) == 1:
-        one: Floats = pooled[0, 1:] / spread
+    safe, with_metric = np.where(varies, spread, 1.0), np.where(varies, pooled[:, 1:, 0], 0.0)
+    if spread.shape[1] == 1:
+        one: Floats = with_metric / safe
         return one
-    theta = np.zeros(len(spread))
-    deviation = np.sqrt(spread[varies])
-    correlation = pooled[1:, 1:][np.ix_(varies, varies)] / np.outer(deviation, deviation)
+    deviation = np.sqrt(safe)
+    both = varies[:, :, None] & varies[:, None, :]
+    correlation = np.where(both, pooled[:, 1:, 1:], 0.0) / (deviation[:, :, None] * deviation[:, None, :])
     # A pseudo-inverse, so that two covariates that say the same thing share the coefficient.
-    theta[varies] = np.linalg.pinv(correlation, rcond=1e-9, hermitian=True) @ (pooled[1:, 0][varies] / deviation)
-    theta[varies] /= deviation
+    inverse = np.linalg.pinv(correlation, rcond=1e-9, hermitian=True)
+    theta: Floats = np.einsum("mij,mj->mi", inverse, with_metric / deviation) / deviation
     return theta
-
-
-def _unadjusted(means: Floats, covariances: Floats, status: str, detail: str) -> Adjusted:
-    own = covariances[:, 0, 0]
-    return Adjusted(np.zeros(means.shape[1] - 1), means[:, 0], own, own, status, detail)

@@ -83,7 +83,7 @@ def judge(pairs: Pairs, alpha: Floats, design: Design) -> Judged:
     counted = pairs.counts > 0
     for places, exact in ((np.flatnonzero(counted), True), (np.flatnonzero(~counted), False)):
         if len(places):
-            part = pairs.take(places.tolist())
+            part = pairs.take(places)
             if exact:
                 answer = judge_proportions(part, alpha[places], pooled=design.pooled)
             else:
@@ -100,6 +100,6 @@ def _judge_looks(pairs: Pairs, alpha: Floats, design: Design) -> Judged:
     fractions = np.minimum(pairs.n / pairs.planned, 1.0)
     for fraction in np.unique(fractions):
         places = np.flatnonzero(fractions == fraction)
-        part = pairs.take(places.tolist())
+        part = pairs.take(places)
         overlay(found, judge_group_sequentially(part, alpha[places], (float(fraction),), design.spending), places)
     return found

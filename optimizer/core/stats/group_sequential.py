@@ -81,7 +81,8 @@ def boundaries(fractions: tuple[float, ...], alpha: Floats, spending: Spending) 
     walk = _Walk(len(rates))
     for look, step in enumerate(np.diff(times, prepend=0.0)):
         found[look] = walk.bound(float(step), float(times[look]), budget[look])
-        walk.go_on(float(step), found[look] * np.sqrt(times[look]))
+        if look + 1 < len(times):
+            walk.go_on(float(step), found[look] * np.sqrt(times[look]))
     return found
 
 
@@ -169,6 +170,8 @@ class _Walk:
         low, high = np.zeros(len(budget)), np.full(len(budget), WIDEST)
         if step <= 0:
             return high
+        if self.time == 0:  # nothing is cut off yet: a plain normal quantile
+            return np.minimum(-special.ndtri(budget / 2), WIDEST)
         scale, root = np.sqrt(step), np.sqrt(time)
         for _ in range(52):
             middle = (low + high) / 2

@@ -19,6 +19,8 @@ from optimizer.core.stats.figures import Family, Figures, Measure, figures
 from optimizer.core.stats.moments import Moments
 from optimizer.core.stats.ratios import Lifts, Relation, relative_lifts
 
+BY_ARM = ("n", "total", "mean", "variance", "base", "base_variance", "covariance", "converters")  # of `Figures`
+
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
@@ -37,6 +39,8 @@ class Pairs:
         base: Unadjusted mean of the baseline.
         base_variance: Its sampling variance.
         covariance: Sampling covariance of the difference and the base.
+        converters_a: Units with a value.
+        converters_b: Units with a value.
         planned: N*: planned units of the pair.
         counts: 1 where both arms hold unadjusted 0/1 values, so that exact methods apply.
         ratio: 1 for ratio metrics.
@@ -56,6 +60,8 @@ class Pairs:
     base: Floats
     base_variance: Floats
     covariance: Floats
+    converters_a: Floats
+    converters_b: Floats
     planned: Floats
     counts: Floats
     ratio: Floats
@@ -72,9 +78,9 @@ class Pairs:
         """Units of the pair."""
         return self.n_a + self.n_b
 
-    def take(self, places: Sequence[int]) -> Pairs:
+    def take(self, places: NDArray[np.intp]) -> Pairs:
         """Return some of the pairs, in the order asked for."""
-        return Pairs(**{field.name: getattr(self, field.name)[list(places)] for field in fields(self)})
+        return Pairs(**{field.name: getattr(self, field.name)[places] for field in fields(self)})
 
 
 class Judged(NamedTuple):
@@ -107,45 +113,63 @@ class Judged(NamedTuple):
     baseline_loss: Floats
 
 
-def pair_up(found: Figures, baseline: int, others: Sequence[int], planned: Floats, *, family: Family) -> Pairs:
-    """Lay out the pairs of one metric.
+class Place(NamedTuple):
+    """Where a pair is found.
+
+    Attributes:
+        metric: Index of the metric's figures.
+        a: Index of the baseline among its arms.
+        b: Index of the arm.
+    """
+
+    metric: int
+    a: int
+    b: int
+
+
+def pair_up(found: Sequence[Figures], places: Sequence[Place], planned: Floats) -> Pairs:
+    """Lay out pairs of any metrics side by side.
 
     Args:
-        found: Its figures.
-        baseline: Index of the baseline among the arms.
-        others: Indices of the arms to compare with it.
+        found: Figures, one a metric.
+        places: The pairs.
         planned: N* per pair.
-        family: The metric's family.
     """
-    a, b = np.full(len(others), baseline, int), np.asarray(others, int)
-    n = np.maximum(found.n, 1.0)
-    sampling, base_sampling, shared = found.variance / n, found.base_variance / n, found.covariance / n
-    flag = np.ones(len(others))
+    first = np.cumsum([0, *(len(one.n) for one in found)])  # of each metric's arms among all arms of all metrics
+    metric, at_a, at_b = np.array(places, int).reshape(-1, 3).T
+    a, b = first[metric] + at_a, first[metric] + at_b
+    n, total, mean, variance, base, base_variance, covariance, converters = (
+        np.concatenate([getattr(one, name) for one in found]) for name in BY_ARM
+    )
+    units = np.maximum(n, 1.0)
+    sampling, base_sampling = variance / units, base_variance / units
+    families = np.array([one.family for one in found])[metric]
+    adjusted = np.array([one.adjusted for one in found])[metric]
+    rate = (total[a] + total[b]) / (units[a] + units[b])
+    pooled = rate * (1 - rate) * (1 / units[a] + 1 / units[b])
+    # What the covariates explain, they explain of the pooled variance too.
+    own, raw = sampling[a] + sampling[b], base_sampling[a] + base_sampling[b]
+    left = np.divide(own, raw, out=np.ones_like(own), where=adjusted & (raw > 0))
     return Pairs(
-        n_a=found.n[a],
-        n_b=found.n[b],
-        total_a=found.total[a],
-        total_b=found.total[b],
-        mean_a=found.mean[a],
-        mean_b=found.mean[b],
+        n_a=n[a],
+        n_b=n[b],
+        total_a=total[a],
+        total_b=total[b],
+        mean_a=mean[a],
+        mean_b=mean[b],
         variance_a=sampling[a],
         variance_b=sampling[b],
-        pooled=_pooled(found, a, b) if family == "proportion" else 0 * flag,
-        base=found.base[a],
+        pooled=np.where(families == "proportion", pooled * left, 0.0),
+        base=base[a],
         base_variance=base_sampling[a],
-        covariance=-shared[a],
+        covariance=-covariance[a] / units[a],
+        converters_a=converters[a],
+        converters_b=converters[b],
         planned=planned,
-        counts=flag * (family == "proportion" and not found.adjusted),
-        ratio=flag * (family == "ratio"),
-        quantile=flag * (family == "quantile"),
-        adjusted=flag * found.adjusted,
-    )
-
-
-def join(parts: Sequence[Pairs]) -> Pairs:
-    """Lay the pairs of several metrics side by side."""
-    return Pairs(
-        **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Pairs)}
+        counts=((families == "proportion") & ~adjusted).astype(float),
+        ratio=(families == "ratio").astype(float),
+        quantile=(families == "quantile").astype(float),
+        adjusted=adjusted.astype(float),
     )
 
 
@@ -192,7 +216,7 @@ def monitored_variance(pairs: Pairs) -> Floats:
 def pair_of(control: Moments, treatment: Moments, family: Family, planned: float = 1.0) -> Pairs:
     """Lay out a single pair given as moments."""
     row = CrossMoments.of_moments("value", {"a": control, "b": treatment})
-    return pair_up(figures(row, Measure(family, "value")), 0, [1], np.array([planned]), family=family)
+    return pair_up([figures(row, Measure(family, "value"))], [Place(0, 0, 1)], np.array([planned]))
 
 
 def single_effect(found: Judged) -> Effect:
@@ -200,16 +224,3 @@ def single_effect(found: Judged) -> Effect:
     interval = Interval(float(found.lower[0]), float(found.upper[0]))
     error, estimate = float(found.standard_error[0]), float(found.estimate[0])
     return Effect(estimate, error, interval, float(found.p_value[0]), float(found.critical[0]), found.names[0])
-
-
-def _pooled(found: Figures, a: np.ndarray, b: np.ndarray) -> Floats:
-    n_a, n_b = np.maximum(found.n[a], 1.0), np.maximum(found.n[b], 1.0)
-    rate = (found.total[a] + found.total[b]) / (n_a + n_b)
-    pooled: Floats = rate * (1 - rate) * (1 / n_a + 1 / n_b)
-    if not found.adjusted:
-        return pooled
-    # What the covariates explain, they explain of the pooled variance too.
-    raw = found.base_variance[a] / n_a + found.base_variance[b] / n_b
-    own = found.variance[a] / n_a + found.variance[b] / n_b
-    explained: Floats = pooled * np.divide(own, raw, out=np.ones_like(own), where=raw > 0)
-    return explained

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from optimizer.core.stats.comparison import Case, Design, compare_cases
+from optimizer.core.stats.comparison import Case, Comparison, Design, compare_cases
 from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.figures import Measure
 from optimizer.core.stats.multiplicity import holm
@@ -20,13 +23,16 @@ ADJUSTED = replace(MEAN, covariates=("before",))
 
 def shop(seed: int = 1, size: int = 4_000, lift: float = 0.0) -> CrossMoments:
     rng = np.random.default_rng(seed)
-    arms = {}
-    for name, extra in (("a", 0.0), ("b", lift)):
-        before = rng.gamma(2.0, 10.0, size)
-        revenue = before + extra + rng.normal(0, 6, size)
-        bought = (rng.random(size) < 0.2).astype(float)
-        arms[name] = np.column_stack([revenue, before, bought, 1 + rng.poisson(2, size)])
-    return CrossMoments.of_units(COLUMNS, arms)
+    return CrossMoments.of_units(
+        COLUMNS, {name: units(rng, size, extra) for name, extra in (("a", 0.0), ("b", lift))}
+    )
+
+
+def units(rng: np.random.Generator, size: int, extra: float) -> np.ndarray:
+    before = rng.gamma(2.0, 10.0, size)
+    revenue = before + extra + rng.normal(0, 6, size)
+    bought = (rng.random(size) < 0.2).astype(float)
+    return np.column_stack([revenue, before, bought, 1 + rng.poisson(2, size)])
 
 
 def case(row: CrossMoments, measure: Measure, method: str = "fixed", planned: float | None = None) -> Case:
@@ -105,15 +111,58 @@ def test_a_denominator_of_zero_and_a_missing_plan_have_a_status() -> None:
     assert found.status == "no_plan"
 
 
-def test_one_call_over_metrics_gives_what_each_gives_alone_before_adjusting() -> None:
-    row = shop(lift=0.4)
-    measures = [MEAN, ADJUSTED, Measure("proportion", "bought"), Measure("ratio", "revenue", "visits")]
-    for method in ("fixed", "sequential", "bayesian"):
-        together = compare_cases([case(row, measure, method, 8_000) for measure in measures], "a", holm)
-        for measure, [found] in zip(measures, together, strict=True):
-            [[alone]] = compare_cases([case(row, measure, method, 8_000)], "a", holm)
-            assert found.p_value == pytest.approx(alone.p_value)
-            assert found.absolute == alone.absolute
+MEASURES = (
+    MEAN,
+    ADJUSTED,
+    Measure("proportion", "bought"),
+    Measure("proportion", "bought", covariates=("before",)),
+    Measure("mean", "revenue", covariates=("before", "visits")),
+    Measure("mean", "visits", covariates=("constant",)),
+    Measure("mean", "constant"),
+    Measure("ratio", "revenue", "visits"),
+    Measure("ratio", "revenue", "visits", covariates=("before", "visits")),
+    Measure("mean", "revenue", covariates=("before", "constant")),
+)
+ROWS = [
+    CrossMoments.of_units(
+        (*COLUMNS, "constant"),
+        {
+            name: np.column_stack([units(np.random.default_rng(size), size, 0.5), np.ones(size)])
+            for name, size in zip("abc", sizes, strict=True)
+        },
+    )
+    for sizes in [(900, 800, 700), (60, 70, 1), (500, 0, 400), (3, 2, 1)]
+]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(ROWS), st.sampled_from(MEASURES)), min_size=1, max_size=8),
+    st.sampled_from(["fixed", "sequential", "group_sequential", "bayesian"]),
+)
+def test_metrics_in_one_call_are_what_each_is_alone_before_adjusting(
+    wanted: list[tuple[CrossMoments, Measure]], method: str
+) -> None:
+    weights = {"a": 1.0, "b": 1.0, "c": 2.0}
+    cases = [Case(row, measure, Design(method, 0.05, 2_000), weights) for row, measure in wanted]  # type: ignore[arg-type]
+    together = compare_cases(cases, "a", list)
+    for one, found in zip(cases, together, strict=True):
+        [alone] = compare_cases([one], "a", list)
+        assert [flat(comparison) for comparison in found] == [
+            pytest.approx(flat(comparison), rel=1e-9) for comparison in alone
+        ]
+
+
+def flat(comparison: Comparison) -> dict[str, Any]:
+    """Lay out a comparison's fields one beside the other, ends of intervals and plain figures too."""
+    fields, found = [("", asdict(comparison))], dict[str, Any]()
+    for name, value in fields:
+        if isinstance(value, dict):
+            fields += [(f"{name}.{key}", inner) for key, inner in value.items()]
+        elif isinstance(value, tuple):
+            fields += [(f"{name}.{place}", inner) for place, inner in enumerate(value)]
+        else:
+            found[name] = value
+    return found
 
 
 def test_a_group_sequential_look_spends_little_early() -> None:

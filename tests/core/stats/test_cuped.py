@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.figures import Measure, figures
 from optimizer.core.stats.means import judge_means
-from optimizer.core.stats.pairs import pair_up
+from optimizer.core.stats.pairs import Place, pair_up
 
 COLUMNS = ("revenue", "before", "newcomer")
 Units = dict[str, NDArray[np.float64]]
@@ -53,7 +53,7 @@ def test_one_covariate_agrees_with_tea_tasting() -> None:
     units = {name: arm[:, :2] for name, arm in shop(2, (800, 900)).items()}
     row = CrossMoments.of_units(COLUMNS[:2], units)
     measure = Measure("mean", "revenue", covariates=("before",))
-    ours = judge_means(pair_up(figures(row, measure), 0, [1], np.ones(1), family="mean"), np.array([0.05]))
+    ours = judge_means(pair_up([figures(row, measure)], [Place(0, 0, 1)], np.ones(1)), np.array([0.05]))
     rows = np.concatenate(list(units.values()))
     variants = np.repeat([0, 1], [len(arm) for arm in units.values()])
     table = pa.table({**dict(zip(COLUMNS[:2], rows.T, strict=True)), "variant": variants})
@@ -69,7 +69,7 @@ def test_the_relative_base_is_the_unadjusted_control() -> None:
     units = shop(3)
     row = CrossMoments.of_units(COLUMNS, units)
     found = figures(row, Measure("mean", "revenue", covariates=("before",)))
-    answer = judge_means(pair_up(found, 0, [1], np.ones(1), family="mean"), np.array([0.05]))
+    answer = judge_means(pair_up([found], [Place(0, 0, 1)], np.ones(1)), np.array([0.05]))
     assert answer.lifts.estimate[0] == pytest.approx(answer.estimate[0] / units["a"][:, 0].mean())
 
 

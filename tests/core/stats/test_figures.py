@@ -11,7 +11,7 @@ from optimizer.core.stats.cross import CrossMoments
 from optimizer.core.stats.figures import Measure, figures
 from optimizer.core.stats.means import judge_means
 from optimizer.core.stats.moments import Moments
-from optimizer.core.stats.pairs import pair_of, pair_up
+from optimizer.core.stats.pairs import Place, pair_of, pair_up
 from optimizer.core.stats.sequential import judge_sequentially
 
 COLUMNS = ("orders", "sessions", "orders_before", "sessions_before")
@@ -38,7 +38,7 @@ def test_a_ratios_variance_is_the_delta_methods() -> None:
 def test_a_ratio_agrees_with_tea_tasting() -> None:
     units = {"a": sessions(3), "b": sessions(4, 2_500)}
     row = CrossMoments.of_units(COLUMNS, units)
-    ours = judge_means(pair_up(figures(row, RATIO), 0, [1], np.ones(1), family="ratio"), np.array([0.05]))
+    ours = judge_means(pair_up([figures(row, RATIO)], [Place(0, 0, 1)], np.ones(1)), np.array([0.05]))
     rows = np.concatenate(list(units.values()))
     variants = np.repeat([0, 1], [len(arm) for arm in units.values()])
     table = pa.table({**dict(zip(COLUMNS, rows.T, strict=True)), "variant": variants})
@@ -81,7 +81,7 @@ def test_many_pairs_at_once_are_what_each_is_alone() -> None:
     conversions = [(1_000, 100), (1_200, 150), (900, 95)]
     arms = [Moments.of_conversions(n, yes) for n, yes in conversions]
     row = CrossMoments.of_moments("x", dict(zip("abc", arms, strict=True)))
-    together = pair_up(figures(row, Measure("proportion", "x")), 0, [1, 2], np.full(2, 3e3), family="proportion")
+    together = pair_up([figures(row, Measure("proportion", "x"))], [Place(0, 0, 1), Place(0, 0, 2)], np.full(2, 3e3))
     judged = judge_sequentially(together, np.full(2, 0.05), 0.05)
     for place in (1, 2):
         alone = judge_sequentially(
