@@ -4,7 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # The locks are complete, so nothing is resolved again: an older pip refuses extras it meets on the way.
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar on --require-hashes --no-deps
+# Nor compiled: what is used is compiled when it is imported first, which is a small part of all.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar on --no-compile \
+  --require-hashes --no-deps
 WORKERS ?= auto
 NPM_CI := ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"]
 
