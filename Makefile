@@ -4,11 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # The locks are complete, so nothing is resolved again: an older pip refuses extras it meets on the way.
-# Nor compiled: what is used is compiled when it is imported first, which is a small part of all.
+# Nor compiled by pip, on one core: the service is compiled on all of them, the test extras when imported first.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar on --no-compile \
   --require-hashes --no-deps
 WORKERS ?= auto
 NPM_CI := ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"]
+
+unexport PYTHONDONTWRITEBYTECODE # or every process of a test run would compile them again
 
 .PHONY: help demo test lint serve bench simulate chaos soak openapi lock clean
 
@@ -68,6 +70,7 @@ $(VENV)/installed: requirements.lock requirements-demo.lock pyproject.toml | $(B
 	@echo "Installing the hash-pinned packages (about a minute)"
 	$(PIP) -r requirements.lock
 	$(PIP) -r requirements-demo.lock
+	-@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
