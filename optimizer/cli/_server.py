@@ -34,6 +34,7 @@ HEAD_BYTES = 65_536
 CONNECTIONS = 2_048
 BEFORE_OTHERS = 100  # among what a worker does at its end
 READY_SECONDS = 30.0
+AGAIN_SECONDS = 0.5
 ERRORS = {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"}
 
 
@@ -140,9 +141,12 @@ def _end_streams_first(stopping: threading.Event) -> None:
 
     def watch() -> None:
         with woken:  # to the end: a later signal writes there too
-            while True:
-                if seen.recv(1)[0] in {signal.SIGTERM, signal.SIGINT}:
-                    stopping.set()
+            while seen.recv(1)[0] not in {signal.SIGTERM, signal.SIGINT}:
+                pass
+            stopping.set()
+            while True:  # Granian misses a signal that comes while it begins to serve, and serves on until killed
+                time.sleep(AGAIN_SECONDS)
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     threading.Thread(target=watch, name="stop-watch", daemon=True).start()
 

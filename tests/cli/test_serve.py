@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +17,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from tests.fixtures.server import BOOTSTRAP_KEY, Server
+from optimizer.cli._server import _end_streams_first
+from tests.fixtures.server import BOOTSTRAP_KEY, WARM, Server
 
 Start = Callable[..., Server]
 
@@ -61,14 +63,14 @@ def test_a_second_process_on_the_same_data_is_refused_and_told_why(start_server:
         env={**os.environ, "COLUMNS": "400"},
     )
     assert second.returncode == 2
-    assert f"process {first.process.pid} at {first.url}" in second.stderr
+    assert f"process {first.pid} at {first.url}" in second.stderr
     assert first.get("/v1/project").status_code == 200
 
 
 def test_a_port_that_is_taken_is_named(start_server: Start, tmp_path: Path) -> None:
     port = start_server().url.rsplit(":", 1)[1]
     other = start_server(tmp_path / "other", "serve", "--port", port)
-    assert other.process.wait(30) == 1
+    assert other.wait() == 1
     assert f"Cannot listen on 127.0.0.1:{port}" in "".join(other.log)
 
 
@@ -76,7 +78,7 @@ def test_a_store_that_cannot_be_opened_ends_the_start_and_says_why(start_server:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "events.duckdb").write_bytes(b"not a database" * 1000)
     server = start_server()
-    assert server.process.wait(30) == 1
+    assert server.wait() == 1
     assert "cannot be opened" in "".join(server.log)
     assert "Traceback" not in "".join(server.log)
 
@@ -84,7 +86,7 @@ def test_a_store_that_cannot_be_opened_ends_the_start_and_says_why(start_server:
 def test_a_worker_that_dies_is_replaced_with_all_that_was_acknowledged(start_server: Start) -> None:
     server = start_server()
     assert server.post("/v1/events", events(0, 50)).json()["accepted"] == 50
-    [worker] = psutil.Process(server.process.pid).children()
+    [worker] = psutil.Process(server.pid).children()
     worker.kill()
     psutil.wait_procs([worker], timeout=30)
     replaced = requests.Session()
@@ -99,7 +101,7 @@ def test_another_secret_key_does_not_start(start_server: Start) -> None:
     first = start_server(OPTIMIZER_SECRET_KEY="the first secret key")
     first.terminate()
     second = start_server(OPTIMIZER_SECRET_KEY="another secret key!")
-    assert second.process.wait(30) == 2
+    assert second.wait() == 2
     assert "not the one this installation was set up with" in "".join(second.log)
 
 
@@ -127,6 +129,22 @@ def test_what_was_acknowledged_before_sigterm_is_on_disk(start_server: Start) ->
         for worker in running:
             worker.result()
     assert {f"e{n}" for n in acknowledged} <= set(stored_ids(server.data_dir))
+
+
+def hear_stop_twice() -> None:
+    heard = threading.Semaphore(0)
+    signal.signal(signal.SIGTERM, lambda *_: heard.release())
+    _end_streams_first(threading.Event())
+    signal.raise_signal(signal.SIGTERM)
+    assert heard.acquire(timeout=10)
+    assert heard.acquire(timeout=10)
+
+
+def test_a_stop_that_came_too_early_to_be_heard_is_told_again() -> None:
+    worker = WARM.Process(target=hear_stop_twice)
+    worker.start()
+    worker.join(60)
+    assert worker.exitcode == 0
 
 
 @pytest.mark.parametrize("round_", range(3))

@@ -83,7 +83,7 @@ def test_on_a_full_disk_nothing_acknowledged_is_lost_and_room_is_enough(
 
 def test_at_the_limit_of_file_sizes_nothing_acknowledged_is_lost(start_server: Callable[..., Server]) -> None:
     server = start_server()
-    [worker] = psutil.Process(server.process.pid).children()
+    [worker] = psutil.Process(server.pid).children()
     free = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (3_000_000, free[1]))
     acknowledged = store_until_refused(server)
