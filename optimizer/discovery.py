@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from types import ModuleType
 
 
@@ -23,5 +24,11 @@ def discover_modules(package: str) -> Iterator[ModuleType]:
     for info in sorted(pkgutil.iter_modules(parent.__path__), key=lambda found: found.name):
         if not info.name.startswith("_"):
             yield importlib.import_module(f"{package}.{info.name}")
-    for entry in sorted(entry_points(group=package), key=lambda found: found.name):
+    for entry in sorted(_added(package), key=lambda found: found.name):
         yield importlib.import_module(entry.value)
+
+
+@cache
+def _added(group: str) -> EntryPoints:
+    # Read once: it opens a file of every distribution, and nothing is installed while a process runs.
+    return entry_points(group=group)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,7 @@ pytest_plugins = [
 ]
 
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process that a test starts would compile everything anew
 configure_logging("warning")  # structlog's own default renders tracebacks with all their values, slowly
 
 # Two shared cores: no deadline per example, few enough examples that the whole run stays short, and the same ones
@@ -56,6 +59,12 @@ hypothesis_settings.register_profile(
     "search", deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.load_profile("project")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported to itself: the garbage collector need not walk over it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 class Clock:

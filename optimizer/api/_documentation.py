@@ -24,11 +24,12 @@ Send `Authorization: Bearer <key>` with every call. Errors are `application/prob
 
 def install(app: APIFlask) -> None:
     """Describe the API and serve the page."""
+    problem = ProblemDocument.model_json_schema()
     app.config.update(
         OPENAPI_VERSION="3.1.0",
         DESCRIPTION=DESCRIPTION.strip(),
-        HTTP_ERROR_SCHEMA=ProblemDocument.model_json_schema(),
-        VALIDATION_ERROR_SCHEMA=ProblemDocument.model_json_schema(),
+        HTTP_ERROR_SCHEMA=problem,
+        VALIDATION_ERROR_SCHEMA=problem,
         VALIDATION_ERROR_DESCRIPTION="Invalid input: `errors` names each faulty field",
         AUTO_OPERATION_ID=True,
         SERVERS=[{"url": "/"}],

@@ -65,7 +65,7 @@ class Deduplicator:
         self._runs: list[Hashes] = []  # sorted, the longest first but for those not merged yet
         self._merger = ThreadPoolExecutor(1, thread_name_prefix=f"{table}-ids")
         self._merging: tuple[int, Future[Hashes]] | None = None  # place of two runs, and what they become
-        self._filter = SeenFilter()  # what is in the runs
+        self._filter: SeenFilter  # what is in the runs
         self._recent: set[int] = set()
         self.last_sequence = 0
         self.reload()
