@@ -14,18 +14,29 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
+from optimizer.cli.main import main
 from optimizer.ingest.files import EventFile
 from optimizer.ingest.readers import ROWS
 from optimizer.sandbox.clickstream import read_clickstream
 from tests.fixtures.server import BOOTSTRAP_KEY, Server
 
-COMMAND = [sys.executable, "-m", "optimizer.cli.main", "import"]
+Run = Callable[..., str]
 
 
-def run(*arguments: object, status: int = 0) -> str:
-    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == status, done.stderr
-    return done.stderr
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Import as from a terminal, in this process: a new one takes seconds to load everything."""
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def import_(*arguments: object, status: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["optimizer", "import", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr().err
+        assert ended.value.code == status, told
+        return told
+
+    return import_
 
 
 def stored(data: Path, query: str) -> list[Any]:
@@ -35,7 +46,7 @@ def stored(data: Path, query: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_whole_clickstream_is_imported_once_however_often_it_is_run(kind: str, tmp_path: Path) -> None:
+def test_a_whole_clickstream_is_imported_once_however_often_it_is_run(kind: str, tmp_path: Path, run: Run) -> None:
     file, data = tmp_path / f"shop.{kind}", tmp_path / "data"
     table = read_clickstream()
     if kind == "csv":
@@ -55,7 +66,7 @@ def test_a_whole_clickstream_is_imported_once_however_often_it_is_run(kind: str,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", file.name]
 
 
-def test_columns_are_mapped_and_bad_rows_are_put_aside_with_the_reason(tmp_path: Path) -> None:
+def test_columns_are_mapped_and_bad_rows_are_put_aside_with_the_reason(tmp_path: Path, run: Run) -> None:
     file, data = tmp_path / "odd.csv", tmp_path / "data"
     file.write_text(
         "action,who,when,amount,email,consent_email\n"
@@ -75,7 +86,7 @@ def test_columns_are_mapped_and_bad_rows_are_put_aside_with_the_reason(tmp_path:
 
 
 def test_json_lines_hold_our_own_events_and_go_to_a_running_service(
-    start_server: Callable[..., Server], tmp_path: Path
+    start_server: Callable[..., Server], tmp_path: Path, run: Run
 ) -> None:
     file = tmp_path / "events.jsonl"
     events = [{"event_id": f"e{number}", "name": "x", "user_id": "u"} for number in range(6_000)]
@@ -93,7 +104,7 @@ def test_json_lines_hold_our_own_events_and_go_to_a_running_service(
     assert stored(server.data_dir, "SELECT count(*) FROM events") == [(6_000,)]
 
 
-def test_after_a_break_it_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_after_a_break_it_goes_on_where_it_was(tmp_path: Path, run: Run) -> None:
     file = tmp_path / "many.parquet"
     parquet.write_table(
         pa.table({"name": ["x"] * (2 * ROWS + 7), "user_id": [str(n) for n in range(2 * ROWS + 7)]}), file
@@ -113,12 +124,14 @@ def test_after_a_break_it_goes_on_where_it_was(tmp_path: Path) -> None:
     assert f"Imported {2 * ROWS:,} events, 7 were there already" in run(file, "--data-dir", tmp_path / "data")
 
 
-def test_a_killed_import_goes_on_and_stores_every_row_once(tmp_path: Path) -> None:
+def test_a_killed_import_goes_on_and_stores_every_row_once(tmp_path: Path, run: Run) -> None:
     file, data = tmp_path / "long.csv", tmp_path / "data"
     rows = 12 * ROWS
     file.write_text("name,user_id\n" + "".join(f"view,u{n}\n" for n in range(rows)), encoding="utf-8")
     running = subprocess.Popen(
-        [*COMMAND, str(file), "--data-dir", str(data)], stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-m", "optimizer.cli.main", "import", str(file), "--data-dir", str(data)],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     marker = tmp_path / "long.csv.import.json"
     while not marker.exists():
@@ -132,7 +145,7 @@ def test_a_killed_import_goes_on_and_stores_every_row_once(tmp_path: Path) -> No
     ]
 
 
-def test_whatever_stands_in_a_csv_file_costs_its_own_row_only(tmp_path: Path) -> None:
+def test_whatever_stands_in_a_csv_file_costs_its_own_row_only(tmp_path: Path, run: Run) -> None:
     file, data = tmp_path / "wild.csv", tmp_path / "data"
     lines = [
         b"\xef\xbb\xbfname,user_id,time,value,zip,note,gift",
@@ -162,7 +175,7 @@ def test_whatever_stands_in_a_csv_file_costs_its_own_row_only(tmp_path: Path) ->
     }  # fmt: skip
 
 
-def test_lines_without_an_id_get_one_and_columns_are_mapped_in_json_lines_too(tmp_path: Path) -> None:
+def test_lines_without_an_id_get_one_and_columns_are_mapped_in_json_lines_too(tmp_path: Path, run: Run) -> None:
     file, data = tmp_path / "ours.jsonl", tmp_path / "data"
     file.write_text('{"name": "x", "user_id": "u"}\n{}\n[1]\n{"event_id": "own", "name": "y"}\n', encoding="utf-8")
     for accepted, there in ((2, 0), (0, 2)):
@@ -182,7 +195,7 @@ def test_lines_without_an_id_get_one_and_columns_are_mapped_in_json_lines_too(tm
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_with_its_name(
-    name: str, content: bytes, words: str, tmp_path: Path
+    name: str, content: bytes, words: str, tmp_path: Path, run: Run
 ) -> None:
     (tmp_path / name).write_bytes(content)
     told = run(tmp_path / name, "--data-dir", tmp_path / "data", status=2)
@@ -198,7 +211,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_name(
         (["x.csv", "--map", "a"], "--map takes"),
     ],
 )
-def test_what_does_not_fit_is_said_plainly(arguments: list[str], words: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_said_plainly(arguments: list[str], words: str, tmp_path: Path, run: Run) -> None:
     (tmp_path / arguments[0]).write_text("name\nx\n", encoding="utf-8")
     told = run(tmp_path / arguments[0], *arguments[1:], "--data-dir", tmp_path / "data", status=2)
     assert words in told
