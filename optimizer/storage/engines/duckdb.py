@@ -46,6 +46,9 @@ FULL = "The disk of the data folder is full: make room, and events are taken aga
 UNWRITABLE = "The data folder cannot be written: give the service's user write access, and events are taken again."
 NOT_STORED = "Nothing of this batch was stored. Send it again."
 ANY = "SELECT 1 FROM {} WHERE project_id = ? LIMIT 1"
+ID_HASHES = "SELECT id_hash FROM {}"
+LAST = "SELECT max(sequence) FROM {}"
+FOUND = "SELECT project_id, id_hash, content_hash, {} AS id FROM {} WHERE id_hash IN (SELECT unnest(?::BIGINT[]))"
 TAKEN = "UPDATE journal SET position = ?"
 DIRECT_BYTES = 16_000_000  # beyond it a journal would only write the same bytes twice
 # What older files lack; each statement changes nothing where it was run before.
@@ -114,16 +117,15 @@ class DuckDBEventStore(EventStore):
         """Read every id hash of a table."""
         self._filler.settle()
         connection = self._backend().con
-        hashes = connection.execute(f"SELECT id_hash FROM {table}").to_arrow_table()["id_hash"].combine_chunks()  # noqa: S608 - one of ours
-        [[last]] = connection.execute(f"SELECT max(sequence) FROM {table}").fetchall()  # noqa: S608 - same
+        hashes = connection.execute(ID_HASHES.format(table)).to_arrow_table()["id_hash"].combine_chunks()
+        [[last]] = connection.execute(LAST.format(table)).fetchall()
         return StoredIds(hashes, int(last or 0))
 
     def find_by_id_hash(self, table: str, id_hashes: Sequence[int]) -> pa.Table:
         """Read the stored rows that may be meant by these hashes."""
         self._filler.settle()
-        stored = self.table(table)
-        found = stored.filter(stored.id_hash.isin(list(id_hashes)))
-        return found.select("project_id", "id_hash", "content_hash", id=found[ID_COLUMN[table]]).to_pyarrow()
+        wanted = [list(id_hashes)]  # bound as one value: Ibis would make an expression of each
+        return self._backend().con.execute(FOUND.format(ID_COLUMN[table], table), wanted).to_arrow_table()
 
     def table(self, name: str) -> ir.Table:
         """Return a table bound to this thread's cursor, with everything in it that was stored before."""
