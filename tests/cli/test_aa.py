@@ -75,7 +75,12 @@ def test_the_clickstream_has_the_rates_that_are_promised(filled: Path) -> None:
             assert row["rate"] > 0.09  # read thirty times
         else:
             assert row["rate"] <= 0.09
-    assert ran.stdout == run(filled, "--json").stdout
+
+
+def test_the_same_rows_give_the_same_answer(filled: Path) -> None:
+    once, again = (run(filled, "--splits", "40", "--metric", "purchase", "--json") for _ in range(2))
+    assert json.loads(once.stdout)["splits"] < 100
+    assert once.stdout == again.stdout
 
 
 def test_sessions_of_split_users_exit_with_1_and_a_sentence(filled: Path) -> None:
