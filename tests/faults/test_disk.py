@@ -180,11 +180,11 @@ def write_while_the_folder_changes(folder: str) -> None:
     shutil.rmtree(Path(folder) / "rehearsal")
     os.chown(folder, NOBODY, NOBODY)
     os.setuid(NOBODY)
-    batches = [[_item(number, place) for place in range(400)] for number in range(60)]
+    batches = [[_item(number, place) for place in range(400)] for number in range(30)]
     refused = []
     with open_ingest(Settings(data_dir=Path(folder)), "default") as take:
         for number, items in enumerate(batches):
-            if number in {5, 50}:
+            if number in {5, 25}:
                 Path(folder).chmod(0o555 if number == 5 else 0o755)
             try:
                 take(items)
@@ -193,7 +193,7 @@ def write_while_the_folder_changes(folder: str) -> None:
         for items in refused:
             take(items)
     store = open_event_store(f"duckdb:///{Path(folder) / 'events.duckdb'}")
-    print(60 * 400, len(refused), store.events(1).count().to_pyarrow().as_py())  # noqa: T201 - the parent reads it
+    print(30 * 400, len(refused), store.events(1).count().to_pyarrow().as_py())  # noqa: T201 - the parent reads it
     store.close()
 
 

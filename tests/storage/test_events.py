@@ -114,7 +114,7 @@ def test_readers_in_other_threads_see_every_finished_commit(engine_url: str) -> 
 
     with ThreadPoolExecutor(3) as pool:
         readers = [pool.submit(read) for _ in range(3)]
-        for number in range(1, 31):
+        for number in range(1, 16):
             store.append(events(event(number)))
             assert store.events(1).count().to_pyarrow().as_py() == number
         done.set()
