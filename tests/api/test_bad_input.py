@@ -6,6 +6,7 @@ import copy
 import gzip
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,7 @@ def test_every_route_that_takes_a_body_is_tried_with_a_valid_one(fuzzed: APIFlas
     assert writing - VALID.keys() == {("POST", rule) for rule in bodyless}
 
 
+@cache
 def broken_bodies() -> dict[str, tuple[bytes, dict[str, str], int]]:
     zipped = {"Content-Encoding": "gzip"}
     return {
@@ -281,7 +283,7 @@ def broken_bodies() -> dict[str, tuple[bytes, dict[str, str], int]]:
         "not UTF-8": (b'{"a": "\xff"}', {}, 400),
         "5 000 levels": (b'{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}", {}, 400),
         "oversized": (b'{"a": "' + b"x" * 5_000_001 + b'"}', {}, 413),
-        "gzip bomb": (gzip.compress(b" " * 200_000_000), zipped, 413),
+        "gzip bomb": (gzip.compress(b" " * 200_000_000, 1), zipped, 413),
         "broken gzip": (b"\x1f\x8bnonsense", zipped, 400),
         "other encoding": (b"{}", {"Content-Encoding": "br"}, 400),
     }
