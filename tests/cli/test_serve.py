@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
 
 import duckdb
@@ -209,8 +211,27 @@ def test_keys_are_made_from_the_command_line_while_the_service_runs(start_server
     assert BOOTSTRAP_KEY not in json.dumps(server.get("/v1/keys").json())
 
 
-def test_a_started_service_names_the_faulty_field_of_a_body(start_server: Start) -> None:
-    server = start_server()
-    answer = server.post("/v1/experiments", {"key": "x", "variants": [{"key": "a"}], "primary_metric": "cart"})
+def test_a_service_started_from_nothing_answers_names_faulty_fields_and_ends(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "optimizer.cli.main", "serve", "--port", "0"]
+    settings = {
+        "OPTIMIZER_DATA_DIR": str(tmp_path / "data"),
+        "OPTIMIZER_BOOTSTRAP_KEY": BOOTSTRAP_KEY,
+        "COLUMNS": "400",
+    }
+    serving = subprocess.Popen(command, env={**os.environ, **settings}, stderr=subprocess.PIPE, text=True)
+    try:
+        assert serving.stderr is not None
+        told = "".join(takewhile(lambda line: not line.startswith("ready"), serving.stderr))
+        [url] = re.findall(r"optimizer at (http://\S+)", told)
+        answer = requests.post(
+            f"{url}/v1/experiments",
+            json={"key": "x", "variants": [{"key": "a"}], "primary_metric": "cart"},
+            headers={"Authorization": f"Bearer {BOOTSTRAP_KEY}"},
+            timeout=30,
+        )
+    finally:
+        serving.terminate()
+        serving.communicate(timeout=60)
     assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json()["errors"]] == ["/variants"]
+    assert serving.returncode == 0
