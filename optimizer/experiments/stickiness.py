@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select, update
@@ -25,6 +26,10 @@ from optimizer.storage.control import ControlStore
 from optimizer.storage.tables import Assignment, Experiment
 
 REMEMBERED_UNITS = 100_000
+SEEN_FIRST = select(col(Assignment.unit), col(Assignment.variant), col(Assignment.exposed_at)).where(
+    col(Assignment.experiment_id) == bindparam("experiment"),
+    col(Assignment.unit).in_(bindparam("units", expanding=True)),
+)
 log = structlog.get_logger(__name__)
 
 
@@ -70,9 +75,8 @@ class Stickiness:
         """Return the variant that any of these units was first exposed to; None when none was."""
         known = [self._known.get((experiment_id, unit)) for unit in units]
         if None in known:
-            own = select(Assignment).where(Assignment.experiment_id == experiment_id, col(Assignment.unit).in_(units))
-            with self._control.reading() as session:
-                rows = session.exec(own).all()
+            asked = {"experiment": experiment_id, "units": list(units)}
+            rows = self._control.rows(SEEN_FIRST, asked)
             for row in rows:
                 self._remember(experiment_id, row.unit, row.variant, row.exposed_at)
             found = [(row.exposed_at, row.variant) for row in rows]

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, Executable, Row, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
@@ -56,6 +56,15 @@ class ControlStore:
         bound = self.engine.execution_options(read_only=True)
         with Session(bound, expire_on_commit=False, autoflush=False) as session, session.begin():
             yield session
+
+    def rows(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
+        """Return what one query finds, in a transaction of its own: for reads that are made at every request.
+
+        A session, and a transaction begun and ended around it, would cost several times the query, and each of the
+        three statements would let go of the interpreter and wait for it again.
+        """
+        with self.engine.connect() as connection:
+            return connection.execution_options(alone=True).execute(statement, values).all()
 
     @property
     def is_sqlite(self) -> bool:
@@ -101,8 +110,9 @@ def _sqlite_engine(url: str, database: str | None) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:  # noqa: ANN401 - the driver's own objects
-        read_only = connection.get_execution_options().get("read_only", False)
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        if not options.get("alone", False):  # SQLite gives a single statement a transaction of its own
+            connection.exec_driver_sql("BEGIN" if options.get("read_only", False) else "BEGIN IMMEDIATE")
 
     return engine
 
