@@ -66,6 +66,8 @@ class Stickiness:
     def __init__(self, control: ControlStore, flags: Flags) -> None:
         self._control = control
         self._flags = flags
+        insert = sqlite.insert if control.is_sqlite else postgresql.insert
+        self._insert = insert(Assignment).on_conflict_do_nothing()
         self._known: OrderedDict[tuple[int, str], tuple[str, dt.datetime]] = OrderedDict()
         self._recorded: OrderedDict[str, None] = OrderedDict()
         self._waiting: list[_Waiting] = []
@@ -138,13 +140,12 @@ class Stickiness:
     def _write_group(self, group: list[_Waiting]) -> None:
         rows = [row for one in group for row in one.rows]
         strays = {stray for one in group for stray in one.strays}
-        insert = sqlite.insert if self._control.is_sqlite else postgresql.insert
         # Always in one order, so that two writers of the same units wait for each other and never in a circle.
         ordered = sorted(rows, key=lambda row: (row.experiment_id, row.unit, row.exposed_at))
-        with self._control.session() as session:
-            session.execute(insert(Assignment).on_conflict_do_nothing(), [row.model_dump() for row in ordered])
+        with self._control.writing() as connection:
+            connection.execute(self._insert, [row.model_dump() for row in ordered])
             if strays:
-                session.exec(update(Experiment).where(col(Experiment.id).in_(strays)).values(strays=True))
+                connection.execute(update(Experiment).where(col(Experiment.id).in_(strays)).values(strays=True))
         for one in group:
             one.written = True
 

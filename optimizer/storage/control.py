@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Executable, Row, create_engine, event
+from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
@@ -56,6 +56,12 @@ class ControlStore:
         bound = self.engine.execution_options(read_only=True)
         with Session(bound, expire_on_commit=False, autoflush=False) as session, session.begin():
             yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction without the bookkeeping of a session: for writes that are made at every request."""
+        with self.engine.begin() as connection:
+            yield connection
 
     def rows(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
         """Return what one query finds, in a transaction of its own: for reads that are made at every request.
