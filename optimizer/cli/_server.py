@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing.util
 import os
-import signal
 import socket
 import sys
 import threading
@@ -25,6 +24,7 @@ from granian.server import Server as Granian
 from rich.console import Console
 
 from optimizer.cli._bulk import suit_batches
+from optimizer.cli._stops import hear_stops
 from optimizer.errors import OptimizerError
 from optimizer.settings import Settings
 
@@ -34,7 +34,6 @@ HEAD_BYTES = 65_536
 CONNECTIONS = 2_048
 BEFORE_OTHERS = 100  # among what a worker does at its end
 READY_SECONDS = 30.0
-AGAIN_SECONDS = 0.5
 ERRORS = {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"}
 
 
@@ -121,34 +120,17 @@ def _load(settings: Settings, where: tuple[str, int]) -> Callable[..., Any]:
     from optimizer.api._context import EXTENSION  # noqa: PLC0415 - opened after the fork, imported only when needed
     from optimizer.app import close_app, create_app  # noqa: PLC0415
 
+    watch_stops = hear_stops()
     try:
         app = create_app(settings)
     except OptimizerError as error:
         click.echo(f"Error: {error.detail}", err=True)
         sys.exit(1)
     suit_batches()
-    _end_streams_first(app.extensions[EXTENSION].stopping)
+    watch_stops(app.extensions[EXTENSION].stopping)
     multiprocessing.util.Finalize(None, close_app, (app,), exitpriority=BEFORE_OTHERS)  # once all are answered
     threading.Thread(target=_say_ready, args=(where,), daemon=True).start()
     return app
-
-
-def _end_streams_first(stopping: threading.Event) -> None:
-    # A stream would hold its thread, and with it the stop, until patience ends.
-    seen, woken = socket.socketpair()
-    woken.settimeout(0)
-    signal.set_wakeup_fd(woken.fileno())
-
-    def watch() -> None:
-        with woken:  # to the end: a later signal writes there too
-            while seen.recv(1)[0] not in {signal.SIGTERM, signal.SIGINT}:
-                pass
-            stopping.set()
-            while True:  # Granian misses a signal that comes while it begins to serve, and serves on until killed
-                time.sleep(AGAIN_SECONDS)
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-
-    threading.Thread(target=watch, name="stop-watch", daemon=True).start()
 
 
 def _say_ready(where: tuple[str, int]) -> None:

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
@@ -19,7 +21,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from optimizer.cli._server import _end_streams_first
+from optimizer.cli._stops import hear_stops
 from tests.fixtures.server import BOOTSTRAP_KEY, WARM, Server
 
 Start = Callable[..., Server]
@@ -133,20 +135,76 @@ def test_what_was_acknowledged_before_sigterm_is_on_disk(start_server: Start) ->
     assert {f"e{n}" for n in acknowledged} <= set(stored_ids(server.data_dir))
 
 
-def hear_stop_twice() -> None:
-    heard = threading.Semaphore(0)
-    signal.signal(signal.SIGTERM, lambda *_: heard.release())
-    _end_streams_first(threading.Event())
+def told_at_once(server: Server) -> None:
+    os.killpg(server.pid, signal.SIGTERM)  # as a service manager does
+
+
+def told_again(server: Server) -> None:
+    """As when somebody presses Ctrl-C again."""
+    os.killpg(server.pid, signal.SIGINT)
+    wait_until(lambda: not listens(server))
+    os.killpg(server.pid, signal.SIGINT)
+
+
+@pytest.mark.parametrize("stop", [lambda server: server.process.terminate(), told_at_once, told_again])
+def test_a_request_in_flight_is_answered_however_often_the_stop_is_told(
+    start_server: Start, stop: Callable[[Server], None]
+) -> None:
+    server = start_server()
+    body = json.dumps(events(0, 1)).encode()
+    head = f"""POST /v1/events HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {BOOTSTRAP_KEY}\r
+Content-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"""
+    with socket.create_connection(where(server), timeout=20) as client:
+        client.sendall(head.encode())
+        assert b"100 Continue" in client.recv(1_000)  # it is being answered
+        stop(server)
+        wait_until(lambda: not listens(server))
+        client.sendall(body)
+        assert b"200 OK" in client.recv(10_000)
+    assert server.wait() == 0
+    assert stored_ids(server.data_dir) == ["e0"]
+
+
+def where(server: Server) -> tuple[str, int]:
+    host, port = server.url.removeprefix("http://").split(":")
+    return host, int(port)
+
+
+def listens(server: Server) -> bool:
+    try:
+        socket.create_connection(where(server), timeout=5).close()
+    except ConnectionError:
+        return False
+    return True
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        threading.Event().wait(0.01)
+
+
+def hear_before_watching() -> None:
+    watch_stops, stopping = hear_stops(), threading.Event()
     signal.raise_signal(signal.SIGTERM)
-    assert heard.acquire(timeout=10)
-    assert heard.acquire(timeout=10)
+    assert not stopping.is_set()
+    watch_stops(stopping)
+    assert stopping.wait(10)
 
 
-def test_a_stop_that_came_too_early_to_be_heard_is_told_again() -> None:
-    worker = WARM.Process(target=hear_stop_twice)
+def test_a_stop_that_comes_while_a_worker_loads_is_heard_once_it_has() -> None:
+    worker = WARM.Process(target=hear_before_watching)
     worker.start()
     worker.join(60)
     assert worker.exitcode == 0
+
+
+def test_a_stop_during_the_start_ends_a_worker_in_order(start_server: Start) -> None:
+    server = start_server(until="admin key", OPTIMIZER_BOOTSTRAP_KEY="")
+    wait_until((server.data_dir / "events.duckdb").exists)  # long before it serves
+    assert server.terminate() == 0
+    wait_until(lambda: any('"closed"' in line for line in server.log))
 
 
 @pytest.mark.parametrize("round_", range(3))
