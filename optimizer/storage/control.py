@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,9 @@ class ControlStore:
         with Session(bound, expire_on_commit=False, autoflush=False) as session, session.begin():
             yield session
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> AbstractContextManager[Connection]:
         """One transaction without the bookkeeping of a session: for writes that are made at every request."""
-        with self.engine.begin() as connection:
-            yield connection
+        return self.engine.begin()
 
     def rows(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
         """Return what one query finds, in a transaction of its own: for reads that are made at every request.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import func, text
+from sqlalchemy import bindparam, func, insert, text, update
 from sqlalchemy.exc import StatementError
 from sqlmodel import select
 
@@ -77,6 +77,28 @@ def test_a_failed_block_leaves_nothing_behind(control: ControlStore) -> None:
         half_way()
     with control.reading() as session:
         assert session.exec(select(func.count()).select_from(Project)).one() == 0
+
+
+def test_a_failed_write_of_rows_leaves_nothing_behind(control: ControlStore) -> None:
+    def half_way() -> None:
+        with control.writing() as connection:
+            connection.execute(insert(Project).values(key="half", name="Half", created_at=NOON))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_way()
+    assert control.rows(select(Project.key), {}) == []
+
+
+def test_a_query_alone_sees_what_was_committed_and_waits_for_no_writer(control: ControlStore) -> None:
+    named = select(Project.key, Project.name).where(Project.key == bindparam("asked"))
+    with control.writing() as connection:
+        connection.execute(insert(Project).values(key="shop", name="Shop", created_at=NOON))
+    with control.writing() as connection:
+        connection.execute(update(Project).values(name="Renamed"))
+        assert [tuple(row) for row in control.rows(named, {"asked": "shop"})] == [("shop", "Shop")]
+    assert [tuple(row) for row in control.rows(named, {"asked": "shop"})] == [("shop", "Renamed")]
+    assert control.rows(named, {"asked": "other"}) == []
 
 
 def test_times_come_back_aware_and_naive_ones_are_refused(control: ControlStore) -> None:
