@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from optimizer.errors import BusyError, ConfigurationError
+from optimizer.ingest.collector import MAXIMUM_GROUP_ROWS
 from optimizer.storage.events import COUNT_SCHEMA, EVENT_SCHEMA, as_utc, naive_utc
 from optimizer.storage.open import open_event_store
 from tests.conftest import NOON
@@ -65,6 +66,17 @@ def test_rows_survive_closing_and_stay_in_their_project(engine_url: str) -> None
     assert (sorted(ids.id_hashes.to_pylist()), ids.last_sequence) == ([1, 2, 3], 3)
     [found] = store.find_by_id_hash("events", [3, 99]).to_pylist()
     assert found == {"project_id": 2, "id": "e3", "id_hash": 3, "content_hash": -3}
+    store.close()
+
+
+def test_as_many_repeats_as_one_commit_takes_are_looked_up(engine_url: str) -> None:
+    store = open_event_store(engine_url)
+    store.append(events(event(1), event(2), event(3)))
+    digits = 10**18  # as long as hashes are
+    asked = [*range(digits, digits + MAXIMUM_GROUP_ROWS), 1, 3]
+    found = store.find_by_id_hash("events", asked)
+    assert sorted(row["id"] for row in found.to_pylist()) == ["e1", "e3"]
+    assert store.find_by_id_hash("events", []).num_rows == 0
     store.close()
 
 
