@@ -9,7 +9,7 @@ every evaluation can count them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -111,7 +111,7 @@ def evaluate_flag(key: str) -> Response:
     flag = _flags().get(key)
     if flag is None:
         raise _RefusedError(404, "FLAG_NOT_FOUND", "No experiment of this project that is not archived has this key.")
-    decision = _decide(flag, visitor)
+    [decision] = _decide([flag], visitor)
     if decision is None:
         raise _RefusedError(400, "TARGETING_KEY_MISSING", _missing(flag))
     if _wants_record() and decision.unit is not None and visitor.consents is not False:
@@ -134,7 +134,9 @@ def evaluate_flags() -> Response:
     if _wants_record():
         detail = f"`{RECORD}` goes with the evaluation of one flag: a bulk evaluation shows nobody anything yet."
         raise _RefusedError(400, "GENERAL", detail)
-    body = msgspec.json.encode({"flags": [_item(flag, visitor) for flag in _flags().values()]})
+    flags = list(_flags().values())
+    decided = zip(flags, _decide(flags, visitor), strict=True)
+    body = msgspec.json.encode({"flags": [_item(flag, decision) for flag, decision in decided]})
     etag = hashlib.blake2b(body, digest_size=16).hexdigest()
     known = request.if_none_match.contains_weak(etag)
     response = Response(None if known else body, 304 if known else 200, mimetype="application/json")
@@ -143,8 +145,7 @@ def evaluate_flags() -> Response:
     return response
 
 
-def _item(flag: Flag, visitor: Visitor) -> dict[str, Any]:
-    decision = _decide(flag, visitor)
+def _item(flag: Flag, decision: Decision | None) -> dict[str, Any]:
     if decision is None:
         return {"key": flag.key, "errorCode": "TARGETING_KEY_MISSING", "errorDetails": _missing(flag)}
     return _answer(flag, decision)
@@ -170,15 +171,10 @@ def _flags() -> Mapping[str, Flag]:
         raise _busy("The control plane cannot be reached, and was not before.") from None
 
 
-def _decide(flag: Flag, visitor: Visitor) -> Decision | None:
+def _decide(flags: Iterable[Flag], visitor: Visitor) -> list[Decision | None]:
+    look_up, randomises, moment = services().assigning.stickiness.look_up, project().randomise_without_consent, now()
     try:
-        return decide(
-            flag,
-            visitor,
-            services().assigning.stickiness.look_up,
-            randomise_without_consent=project().randomise_without_consent,
-            now=now(),
-        )
+        return [decide(flag, visitor, look_up, randomise_without_consent=randomises, now=moment) for flag in flags]
     except SQLAlchemyError:
         raise _busy("What this unit saw first cannot be looked up now.") from None
 

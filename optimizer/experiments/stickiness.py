@@ -12,6 +12,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 import structlog
 from sqlalchemy import bindparam
@@ -50,7 +52,7 @@ class Assigning:
 class _Waiting:
     """Assignments of one request that wait for the disk."""
 
-    rows: list[Assignment]
+    rows: list[dict[str, Any]]
     strays: set[int]
     written: bool = False
 
@@ -105,7 +107,7 @@ class Stickiness:
 
     def _keep(self, project_id: int, exposures: Sequence[Exposure], received_at: dt.datetime) -> None:
         flags = self._flags.of(project_id)
-        fresh: dict[tuple[int, str], Assignment] = {}
+        fresh: dict[tuple[int, str], dict[str, Any]] = {}
         strays: set[int] = set()
         for exposure in exposures:
             flag = flags.get(exposure.experiment)
@@ -114,8 +116,8 @@ class Stickiness:
             if flag is None or not unit or (flag.id, unit) in self._known:
                 continue
             place = (flag.id, unit)
-            if place not in fresh or at < fresh[place].exposed_at:
-                row = Assignment(experiment_id=flag.id, unit=unit, variant=exposure.variant, exposed_at=at)
+            if place not in fresh or at < fresh[place]["exposed_at"]:
+                row = {"experiment_id": flag.id, "unit": unit, "variant": exposure.variant, "exposed_at": at}
                 fresh[place] = row
             if exposure.variant != flag.hashed(unit) and not flag.strays:
                 strays.add(flag.id)
@@ -124,7 +126,7 @@ class Stickiness:
             if strays:
                 self._flags.forget(project_id)
 
-    def _write(self, rows: list[Assignment], strays: set[int]) -> None:
+    def _write(self, rows: list[dict[str, Any]], strays: set[int]) -> None:
         # Group commit: whoever comes first writes for all who wait, and the disk is asked once.
         own = _Waiting(rows, strays)
         with self._queueing:
@@ -141,9 +143,9 @@ class Stickiness:
         rows = [row for one in group for row in one.rows]
         strays = {stray for one in group for stray in one.strays}
         # Always in one order, so that two writers of the same units wait for each other and never in a circle.
-        ordered = sorted(rows, key=lambda row: (row.experiment_id, row.unit, row.exposed_at))
+        ordered = sorted(rows, key=itemgetter("experiment_id", "unit", "exposed_at"))
         with self._control.writing() as connection:
-            connection.execute(self._insert, [row.model_dump() for row in ordered])
+            connection.execute(self._insert, ordered)
             if strays:
                 connection.execute(update(Experiment).where(col(Experiment.id).in_(strays)).values(strays=True))
         for one in group:
