@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 from sqlmodel import Session, col, or_, select
 
 from optimizer.ingest.match_data import read_contacts
+from optimizer.storage.among import among
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Suppression
 
@@ -48,7 +49,7 @@ def permissions(
     if not wanted:
         return {}
     events = stores.events.events(project_id)
-    own = events.filter(events.unit_id.isin(wanted))
+    own = events.filter(among(events.unit_id, wanted))
     rows = {signal: newest_consent(own, signal).to_pyarrow().to_pylist() for signal in SIGNALS}
     newest = {signal: {row["unit_id"]: row["said"] for row in rows[signal]} for signal in SIGNALS}
     with stores.control.reading() as session:

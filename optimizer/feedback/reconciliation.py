@@ -17,6 +17,7 @@ from sqlmodel import col, select
 from optimizer.feedback.accounts import list_destinations
 from optimizer.feedback.telling import Values
 from optimizer.signals.asked import predicted_rules
+from optimizer.storage.among import among
 from optimizer.storage.events import EventStore, as_utc, naive_utc
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import DeliveryRecord
@@ -137,11 +138,11 @@ def _people(
     events = store.events(project_id)
     events = events.filter(events.timestamp > naive_utc(since), events.unit_id != "")
     for ids in _pieces(sorted(told)):
-        found = events.filter(events.event_id.isin(ids)).select("event_id", "unit_id").to_pyarrow().to_pylist()
+        found = events.filter(among(events.event_id, ids)).select("event_id", "unit_id").to_pyarrow().to_pylist()
         for row in found:
             people[row["unit_id"]].told.append(told[row["event_id"]])
     for units in _pieces(sorted(people)):
-        reached = events.filter(events.name == goal, events.unit_id.isin(units), events.value.notnull())
+        reached = events.filter(events.name == goal, among(events.unit_id, units), events.value.notnull())
         for row in reached.select("unit_id", "timestamp", "value").to_pyarrow().to_pylist():
             people[row["unit_id"]].goals.append((as_utc(row["timestamp"]), row["value"]))
     return people

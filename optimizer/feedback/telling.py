@@ -18,6 +18,7 @@ from sqlmodel import Session, col, select
 
 from optimizer.feedback.accounts import list_destinations
 from optimizer.signals.value_shapes import ValueTable
+from optimizer.storage.among import among
 from optimizer.storage.events import EventStore, as_utc
 from optimizer.storage.tables import DeliveryRecord, SignalRule
 
@@ -106,7 +107,7 @@ def read_telling(  # noqa: PLR0917 - both planes, and whose rows
     names = {rule.event for rule in rules if rule.key in predicted} | {values.goal}
     events = store.events(project_id)
     near = events.filter(
-        events.unit_id.isin(units),
+        among(events.unit_id, units),
         events.name.isin(sorted(names)),
         events.timestamp >= min(times) - window,
         events.timestamp <= max(times) + window,

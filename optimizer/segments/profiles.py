@@ -19,6 +19,7 @@ from sqlmodel import Session, col, delete, select
 
 from optimizer.signals.likelihood_versions import Scoring, model_in_use
 from optimizer.signals.recent import HISTORY, likelihoods
+from optimizer.storage.among import among
 from optimizer.storage.events import EventStore, as_utc, naive_utc
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import ProfileCursor, UnitProfile
@@ -157,7 +158,7 @@ def _compute(work: _Work, units: Sequence[str]) -> None:
     if not units:
         return
     events = _recent(work)
-    own = events.filter(events.unit_id.isin(list(units)))
+    own = events.filter(among(events.unit_id, units))
     named = own.group_by("unit_id", "name").agg(times=own.count(), last=own.timestamp.max())
     done: dict[str, list[dict[str, Any]]] = {}
     for row in named.order_by("unit_id", named["last"].desc(), "name").to_pyarrow().to_pylist():
@@ -180,7 +181,7 @@ def _scores(work: _Work, store: EventStore, units: Sequence[str]) -> Mapping[str
     if work.model is None:
         return {}
     found = likelihoods(store, work.project_id, work.model.recipe, work.model.model, work.now)
-    rows = found.filter(found.unit_id.isin(list(units))).to_pyarrow().to_pylist()
+    rows = found.filter(among(found.unit_id, units)).to_pyarrow().to_pylist()
     return {row["unit_id"]: row["conversion_likelihood"] for row in rows}
 
 

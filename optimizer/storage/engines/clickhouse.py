@@ -31,12 +31,12 @@ CONNECT_SECONDS, ANSWER_SECONDS = 5, 60
 CONNECTIONS = 32
 ANY = "SELECT 1 FROM {} WHERE project_id = {{project_id:Int32}} LIMIT 1"
 FOUND = "SELECT project_id, id_hash, content_hash, {} AS id FROM {} WHERE id_hash IN ({})"
-LARGEST_QUERY = 16_000_000  # bytes: the hashes of one commit go beyond the server's 256 KiB
 LARGEST = 2**63 - 1  # versions fall from here with the order of arrival
 SETTINGS = {
     "final": 1,  # every read sees what the replacing merge will keep
     "join_use_nulls": 1,  # or a missing side of a join becomes 0 and ''
     "session_timezone": "UTC",
+    "max_query_size": 16_000_000,  # bytes: the ids that some queries name go beyond the server's 256 KiB
     "async_insert": 0,
     "distributed_foreground_insert": 1,  # on a cluster: answered when the shard has it
     "distributed_product_mode": "global",
@@ -95,7 +95,7 @@ class ClickHouseEventStore(EventStore):
         """Read the stored rows that may be meant by these hashes."""
         wanted = ",".join(map(str, id_hashes))  # Ibis would make an expression of each
         asked = FOUND.format(ID_COLUMN[table], table, wanted or "NULL")
-        return self._client().query_arrow(asked, settings={"max_query_size": LARGEST_QUERY}, use_strings=True)
+        return self._client().query_arrow(asked, use_strings=True)
 
     def table(self, name: str) -> ir.Table:
         """Return a table bound to this thread's connection."""
