@@ -13,7 +13,7 @@ from typing import Any
 
 import uuid_utils
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from optimizer.core.terms import Terms
 from optimizer.feedback.accounts import list_destinations
@@ -25,7 +25,6 @@ from optimizer.storage.stores import Stores
 from optimizer.storage.tables import DeliveryRecord, FeedbackCursor, SignalRule
 
 CHUNK = 5_000
-ROWS_A_STATEMENT = 500
 WEEK = dt.timedelta(days=7)
 COLUMNS = (
     "sequence", "event_id", "name", "timestamp", "unit_id", "source", "value", "currency", "consent_ad_user_data",
@@ -137,12 +136,9 @@ def _insert(  # noqa: PLR0917 - the parts of one transaction
     if not made:
         return 0
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    inserted = 0
-    for first in range(0, len(made), ROWS_A_STATEMENT):
-        statement = insert(DeliveryRecord).values(made[first : first + ROWS_A_STATEMENT])
-        found = session.execute(statement.on_conflict_do_nothing(index_elements=["destination_id", "event_id"]))
-        inserted += found.rowcount  # type: ignore[attr-defined]
-    return inserted
+    statement = insert(DeliveryRecord).on_conflict_do_nothing(index_elements=["destination_id", "event_id"])
+    inserted = session.connection().execute(statement.returning(col(DeliveryRecord.id)), made)
+    return len(inserted.all())
 
 
 def _delivery(

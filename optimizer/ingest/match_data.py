@@ -83,15 +83,16 @@ def write(session: Session, cipher: Cipher, kept: Iterable[Kept]) -> None:
             }
     if matches:
         session.execute(insert(MatchDataRecord).on_conflict_do_nothing(), matches)
-    for row in contacts.values():
-        statement = insert(ContactRecord).values(row)
-        newest = {"ciphertext": row["ciphertext"], "updated_at": row["updated_at"]}
+    if contacts:
+        statement = insert(ContactRecord)
+        newer = statement.excluded
         session.execute(
             statement.on_conflict_do_update(
                 index_elements=["project_id", "unit_id"],
-                set_=newest,
-                where=col(ContactRecord.updated_at) <= row["updated_at"],
-            )
+                set_={"ciphertext": newer.ciphertext, "updated_at": newer.updated_at},
+                where=col(ContactRecord.updated_at) <= newer.updated_at,
+            ),
+            list(contacts.values()),
         )
 
 

@@ -30,7 +30,6 @@ KEPT_UNASKED = dt.timedelta(days=30)
 AGED_AT_ONCE = 2_000  # a minute: 2.9 million a day
 EVENTS_AT_ONCE = 1_000_000
 UNITS_AT_ONCE = 2_000
-ROWS_A_STATEMENT = 500
 MAXIMUM_NAMES = 50
 COOKIELESS = "c:"  # nobody can ask by such an id
 
@@ -190,12 +189,13 @@ def _row(work: _Work, unit: str, **known: Any) -> dict[str, Any]:  # noqa: ANN40
     return {**empty, **known, "project_id": work.project_id, "unit_id": unit, "computed_at": work.now}
 
 
-def _write(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    if not rows:
+        return
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    for first in range(0, len(rows), ROWS_A_STATEMENT):
-        statement = insert(UnitProfile).values([dict(row) for row in rows[first : first + ROWS_A_STATEMENT]])
-        renewed = {name: statement.excluded[name] for name in rows[0] if name not in {"project_id", "unit_id"}}
-        session.execute(statement.on_conflict_do_update(index_elements=["project_id", "unit_id"], set_=renewed))
+    statement = insert(UnitProfile)
+    renewed = {name: statement.excluded[name] for name in rows[0] if name not in {"project_id", "unit_id"}}
+    session.execute(statement.on_conflict_do_update(index_elements=["project_id", "unit_id"], set_=renewed), rows)
 
 
 def _forget(session: Session, project_id: int, units: Sequence[str]) -> int:

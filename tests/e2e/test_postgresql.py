@@ -39,8 +39,10 @@ def test_feedback_and_segments_survive_a_kill_on_postgresql(
     second = start_server(data, OPTIMIZER_DATABASE_URL=postgres_url, OPTIMIZER_SCHEDULER="false")
     assert second.post("/v1/events", {"events": events}).json()["duplicates"] == 20
     for expected in (20, 0):
-        totals = second.post("/v1/feedback/sync", None).json()["destinations"]
-        assert [total["sent"] for total in totals] == [expected, expected]
+        run = second.post("/v1/feedback/sync", None).json()
+        assert run["enqueued"] == 2 * expected
+        assert [total["sent"] for total in run["destinations"]] == [expected, expected]
+    assert second.post("/v1/signal-rules/carts/backfill", None).json() == {"enqueued": 0}
     assert all(item["times"] == 1 for item in sandbox.received())
     assert len(sandbox.received()) == 40
     assert second.post("/v1/suppressions", {"suppressions": [{"user_id": "u7"}]}).json()["memberships_ended"] == 1

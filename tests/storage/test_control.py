@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -181,6 +182,24 @@ def test_match_data_keeps_the_first_contacts_the_newest_and_both_expire(control:
         assert not read_match_data(session, cipher, project, ["e1"], now=later + LIFETIME)
     with control.session() as session:
         assert delete_expired(session, now=later + LIFETIME) == 1
+
+
+def test_of_many_contacts_at_once_each_persons_newest_stays(control: ControlStore) -> None:
+    project, cipher = a_project(control), Cipher(SECRET)
+
+    def keep(mail: str, hours: Sequence[int]) -> None:
+        kept = [
+            Kept(project, f"e{n}", f"u:{n}", None, Contact(email_sha256=mail), NOON + dt.timedelta(hours=hour))
+            for n, hour in enumerate(hours)
+        ]
+        with control.session() as session:
+            write(session, cipher, kept)
+
+    keep("first", [1] * 40)
+    keep("second", [n % 3 for n in range(40)])  # older, as old and newer
+    with control.reading() as session:
+        found = read_contacts(session, cipher, project, [f"u:{n}" for n in range(40)])
+    assert [found[f"u:{n}"].email_sha256 for n in range(40)] == ["second" if n % 3 else "first" for n in range(40)]
 
 
 def test_another_secret_key_is_refused(control: ControlStore) -> None:
