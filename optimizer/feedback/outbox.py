@@ -39,17 +39,20 @@ def enqueue(stores: Stores, project_id: int, values: Values, *, now: dt.datetime
     """
     made = 0
     late = stores.events.overlap  # read again once a scan: commits of other writers may have become visible since
+    last = last_sequence(stores.events, project_id)  # what comes meanwhile waits for the next scan
+    weekly: dict[str, int] = {}
     while True:
         with stores.control.session() as session:
             rules = list_rules(session, project_id, enabled_only=True)
             cursor = session.get(FeedbackCursor, project_id) or FeedbackCursor(project_id=project_id)
-            last = last_sequence(stores.events, project_id)
             if cursor.sequence >= last and not late:
                 return made
             after = max(0, cursor.sequence - late)
             upto = _end_of_chunk(stores.events, project_id, after, cursor.sequence, last) if rules else last
             rows = _events(stores.events, project_id, rules, after, upto)
-            weekly = weekly_counts(stores.events, project_id, {rule.event for rule in rules}, now=now)
+            names = {rule.event for rule in rules}
+            if not names <= weekly.keys():
+                weekly = dict.fromkeys(names, 0) | weekly_counts(stores.events, project_id, names, now=now)
             every = list_rules(session, project_id)  # whichever rule told of a person, the person was told of
             telling = read_telling(session, stores.events, project_id, every, rows, values)
             made += _insert(session, project_id, rules, rows, weekly, telling, now)
