@@ -9,6 +9,7 @@ filters", section 3): what is sorted is added in one pass through memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,8 @@ class SeenFilter:
             words *= 2
         self.room = words * HASHES_PER_WORD
         self._shift = np.uint64(WORD_BITS + 1 - words.bit_length())
-        self._words: Words = np.zeros(words, np.uint64)
+        zeros = mmap(-1, words * WORD_BITS // 8, flags=MAP_PRIVATE | MAP_ANONYMOUS)  # NumPy may write them all
+        self._words: Words = np.frombuffer(zeros, np.uint64)
         for run in runs:
             self.add(run)
 
