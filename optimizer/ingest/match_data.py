@@ -92,7 +92,9 @@ def write(session: Session, cipher: Cipher, kept: Iterable[Kept]) -> None:
                 set_={"ciphertext": newer.ciphertext, "updated_at": newer.updated_at},
                 where=col(ContactRecord.updated_at) <= newer.updated_at,
             ),
-            list(contacts.values()),
+            [
+                contacts[key] for key in sorted(contacts)
+            ],  # so that two writers wait for each other and never in a circle
         )
 
 

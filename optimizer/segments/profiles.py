@@ -179,8 +179,9 @@ def _compute(work: _Work, units: Sequence[str]) -> None:
 def _scores(work: _Work, store: EventStore, units: Sequence[str]) -> Mapping[str, float]:
     if work.model is None:
         return {}
-    found = likelihoods(store, work.project_id, work.model.recipe, work.model.model, work.now)
-    rows = found.filter(among(found.unit_id, units)).to_pyarrow().to_pylist()
+    model = work.model
+    found = likelihoods(store, work.project_id, model.recipe, model.model, work.now, units)
+    rows = found.to_pyarrow().to_pylist()
     return {row["unit_id"]: row["conversion_likelihood"] for row in rows}
 
 

@@ -7,12 +7,14 @@ known at the moment counts: events up to it, from 30 days back.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import ibis
 import ibis.expr.types as ir
 
 from optimizer.core.likelihood import LinearModel
+from optimizer.storage.among import among
 from optimizer.storage.events import EventStore, naive_utc
 
 HISTORY = dt.timedelta(days=30)
@@ -66,7 +68,9 @@ def choose_recipe(store: EventStore, project_id: int, *, since: dt.datetime, unt
     return Recipe(tuple(names), tuple(kinds))
 
 
-def features(store: EventStore, project_id: int, recipe: Recipe, at: dt.datetime) -> ir.Table:
+def features(
+    store: EventStore, project_id: int, recipe: Recipe, at: dt.datetime, units: Collection[str] | None = None
+) -> ir.Table:
     """Compute the features of every unit seen in the 30 days up to a moment, in one pass.
 
     Args:
@@ -74,12 +78,15 @@ def features(store: EventStore, project_id: int, recipe: Recipe, at: dt.datetime
         project_id: Whose units.
         recipe: Which features.
         at: The moment; nothing later is looked at.
+        units: Only these; everybody when omitted.
 
     Returns:
         unit_id, draw (an integer that is as good as random and the same on every engine), x0, x1, … in the recipe's
         order. Counts and hours enter as ln(1 + n).
     """
     events = _known(store, project_id, at - HISTORY, at)
+    if units is not None:
+        events = events.filter(among(events.unit_id, units))
     moment = ibis.literal(naive_utc(at))
     recent = events.timestamp > ibis.literal(naive_utc(at - RECENT))
     measures = {
@@ -96,13 +103,20 @@ def features(store: EventStore, project_id: int, recipe: Recipe, at: dt.datetime
     return events.group_by("unit_id").agg(draw=events.id_hash.max(), **measures)
 
 
-def likelihoods(store: EventStore, project_id: int, recipe: Recipe, model: LinearModel, at: dt.datetime) -> ir.Table:
-    """Compute the likelihood of every unit seen in the last 30 days, in the engine.
+def likelihoods(  # noqa: PLR0917 - what `features` takes, and the model
+    store: EventStore,
+    project_id: int,
+    recipe: Recipe,
+    model: LinearModel,
+    at: dt.datetime,
+    units: Collection[str] | None = None,
+) -> ir.Table:
+    """Compute the likelihood of every unit seen in the last 30 days, or of some, in the engine.
 
     Returns:
         unit_id, conversion_likelihood.
     """
-    found = features(store, project_id, recipe, at)
+    found = features(store, project_id, recipe, at, units)
     log_odds: ir.NumericValue = ibis.literal(model.intercept)
     for place, coefficient in enumerate(model.coefficients):
         if coefficient:
