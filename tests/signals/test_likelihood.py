@@ -55,6 +55,9 @@ def test_the_engine_scores_as_the_model_does(
     scored = likelihoods(stores.events, project_id, recipe, model, NOON).order_by("unit_id").to_pyarrow()
     assert scored["unit_id"].equals(rows["unit_id"])
     assert scored["conversion_likelihood"].to_numpy() == pytest.approx(probabilities(model.log_odds(matrix)))
+    some = scored["unit_id"].to_pylist()[10:20]
+    of_some = likelihoods(stores.events, project_id, recipe, model, NOON, some).order_by("unit_id").to_pyarrow()
+    assert of_some.to_pylist() == [pytest.approx(row) for row in scored.to_pylist()[10:20]]
 
 
 def test_features_know_nothing_of_later(stores: Stores, project_id: int, add_events: Add) -> None:
