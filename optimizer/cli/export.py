@@ -11,14 +11,14 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from optimizer.cli._bulk import bulk_settings
 from optimizer.cli._lock import data_folder_lock
-from optimizer.cli._options import data_dir_option
+from optimizer.cli._options import NewFile, data_dir_option
 from optimizer.ingest.exporting import Wanted, pieces, writer
 
 Moment = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=NewFile())
 @click.option("--name", help="Only this event.")
 @click.option("--from", "start", type=Moment, help="From this day or time on (UTC).")
 @click.option("--to", "end", type=Moment, help="Before this day or time (UTC).")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 from rich.console import Console
 
-from optimizer.cli._options import data_dir_option
+from optimizer.cli._options import NewFile, data_dir_option
 from optimizer.cli._source import opened_folder, pairs, service_options, validated
 from optimizer.errors import InvalidInputError
 
@@ -50,7 +50,7 @@ PICTURES = {".png": "png", ".svg": "svg"}
     help="What to print.",
 )
 @click.option("--curves", is_flag=True, help="Also show what other effects, other weeks and other sizes give.")
-@click.option("--chart", type=click.Path(path_type=Path, dir_okay=False), help="Also draw the plan: .png or .svg.")
+@click.option("--chart", type=NewFile(), help="Also draw the plan: .png or .svg.")
 def command(  # noqa: PLR0917 - click hands over the declared options
     goal: str,
     url: str | None,
@@ -90,12 +90,13 @@ def command(  # noqa: PLR0917 - click hands over the declared options
         planned = PlannedTest.model_validate(answer)
     else:
         planned = _planned(asked, data_dir, project)
+    if chart and picture:  # first: who reads the first lines alone closes the output
+        chart.write_bytes(presenter.plan_picture(planned, "png" if picture == "png" else "svg"))
     if form == "json":
         click.echo(planned.model_dump_json(indent=1))
     else:
         show_plan(Console(highlight=False), Plan.model_validate(planned.model_dump(mode="json")), curves=curves)
-    if chart and picture:
-        chart.write_bytes(presenter.plan_picture(planned, "png" if picture == "png" else "svg"))
+    if chart:
         click.echo(f"Wrote {chart}.", err=True)
 
 

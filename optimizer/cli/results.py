@@ -10,10 +10,12 @@ from typing import Literal
 import click
 from rich.console import Console
 
-from optimizer.cli._options import data_dir_option
+from optimizer.cli._options import NewFile, data_dir_option
 from optimizer.cli._source import opened_folder, service_options
 
 Form = Literal["html", "png", "csv", "json"]
+HTML: Form = "html"
+PNG: Form = "png"
 
 
 @click.command()
@@ -25,10 +27,8 @@ Form = Literal["html", "png", "csv", "json"]
     "--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True,
     help="What to print.",
 )  # fmt: skip
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write the report to this file.")
-@click.option(
-    "--png", type=click.Path(path_type=Path, dir_okay=False), help="Also write the forest plot to this file."
-)
+@click.option("--html", type=NewFile(), help="Also write the report to this file.")
+@click.option("--png", type=NewFile(), help="Also write the forest plot to this file.")
 def command(  # noqa: PLR0917 - click hands over the declared options
     experiment: str,
     url: str | None,
@@ -78,6 +78,9 @@ def _put(
     from optimizer.cli._shown import show_result  # noqa: PLC0415 - as above
     from optimizer.client import Result  # noqa: PLC0415 - as above
 
+    files = [(wanted, path) for wanted, path in ((HTML, html), (PNG, png)) if path is not None]
+    for wanted, path in files:  # first: who reads the first lines alone closes the output
+        path.write_bytes(read(wanted))
     if form == "csv":
         click.echo(read("csv").decode(), nl=False)
     else:
@@ -86,7 +89,5 @@ def _put(
             click.echo(json.dumps(result, indent=1, ensure_ascii=False))
         else:
             show_result(Console(highlight=False), Result.model_validate(result))
-    for wanted, path in (("html", html), ("png", png)):
-        if path is not None:
-            path.write_bytes(read(wanted))  # type: ignore[arg-type] # one of the forms, as written above
-            click.echo(f"Wrote {path}.", err=True)
+    for _, path in files:
+        click.echo(f"Wrote {path}.", err=True)

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from optimizer.cli._options import NewFile
+
 if TYPE_CHECKING:
     from optimizer.cli._calibrations import Calibrations
     from optimizer.cli._large_shops import Reference
@@ -48,7 +50,7 @@ KINDS = {
     type=click.IntRange(100, 10**6),
     help="In each of those.",
 )
-@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the lifts into this SVG file.")
+@click.option("--picture", type=NewFile(), help="Draw the lifts into this SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(
     *,

@@ -3,6 +3,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,16 @@ def test_a_running_service_is_read_over_http(finished_server: Server, tmp_path: 
         run("results", "nothing", *there)
     plan = run("plan", "add_to_cart", *there)
     assert "37.500%" in plan.output
+
+
+def test_who_reads_only_the_first_lines_gets_the_files(finished_server: Server, tmp_path: Path) -> None:
+    there, html = ["--url", finished_server.url, "--key", BOOTSTRAP_KEY], tmp_path / "report.html"
+    reader, writer = os.pipe()
+    os.close(reader)  # as `head` does once it has enough
+    command = [sys.executable, "-m", "optimizer.cli.main", "results", "pdp-cta", *there, "--html", str(html)]
+    subprocess.run(command, stdout=writer, stderr=subprocess.DEVNULL, timeout=60, check=False)
+    os.close(writer)
+    assert "Ship treatment" in html.read_text(encoding="utf-8")
 
 
 def test_a_folder_in_use_points_to_its_service(finished_server: Server) -> None:
