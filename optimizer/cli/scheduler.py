@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from typing import Any
 
 import click
@@ -12,6 +10,7 @@ from rich.console import Console
 from optimizer.cli._logging import configure_logging
 from optimizer.cli._options import data_dir_option
 from optimizer.cli._shared import refuse_embedded
+from optimizer.cli._stops import await_stop, write_stops
 from optimizer.settings import load
 
 
@@ -30,10 +29,8 @@ def command(**flags: Any) -> None:  # noqa: ANN401 - click hands over the declar
     settings = load({**flags, "scheduler": True})
     configure_logging(settings.log_level)
     refuse_embedded(settings, "scheduler")
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    signals = write_stops()
     app = create_app(settings)
     Console(stderr=True).print("[bold]optimizer[/] scheduler ready", highlight=False)
-    stopping.wait()
+    await_stop(signals)
     close_app(app)

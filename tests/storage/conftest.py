@@ -7,12 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from optimizer.storage.cipher import Cipher
 from optimizer.storage.control import ControlStore
-from optimizer.storage.engines.duckdb import DuckDBEventStore
 from optimizer.storage.migrate import upgrade
-from optimizer.storage.stores import Stores
-from tests.conftest import SECRET
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -29,10 +25,3 @@ def control(control_url: str) -> Iterator[ControlStore]:
     upgrade(store)
     yield store
     store.close()
-
-
-@pytest.fixture
-def both_stores(control: ControlStore) -> Iterator[Stores]:
-    events = DuckDBEventStore(":memory:")
-    yield Stores(control, events, Cipher(SECRET))
-    events.close()

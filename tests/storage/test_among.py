@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from optimizer.storage.among import among
-from optimizer.storage.events import EVENT_SCHEMA, EventStore
+from optimizer.storage.events import EventStore
 from optimizer.storage.open import open_event_store
 from tests.fixtures.clickhouse import make_database
+from tests.storage.test_events import event, events
 
 pytestmark = pytest.mark.xdist_group("clickhouse")
 STORED = (
@@ -40,20 +39,14 @@ def store(request: pytest.FixtureRequest) -> Iterator[EventStore]:
         made = open_event_store("duckdb:///:memory:")
     else:
         made = open_event_store(make_database(request.getfixturevalue("clickhouse_server"), "among"))
-    at = dt.datetime(2026, 6, 1)  # noqa: DTZ001 - as the engines keep it
-    rows = [
-        {"project_id": 1, "sequence": n + 1, "event_id": f"e{n}", "id_hash": n, "content_hash": 0, "name": "view",
-         "timestamp": at, "received_at": at, "unit_id": unit, "properties": "{}", "bot": False}
-        for n, unit in enumerate(STORED)
-    ]  # fmt: skip
-    made.append({"events": pa.Table.from_pylist(rows, schema=EVENT_SCHEMA)})
+    made.append(events(*({**event(number), "unit_id": unit} for number, unit in enumerate(STORED, 1))))
     yield made
     made.close()
 
 
 def found(store: EventStore, values: list[str]) -> list[str]:
-    events = store.events(1)
-    units = events.filter(among(events.unit_id, values)).select("unit_id").to_pyarrow()["unit_id"]
+    stored = store.events(1)
+    units = stored.filter(among(stored.unit_id, values)).select("unit_id").to_pyarrow()["unit_id"]
     return sorted(units.to_pylist())
 
 
