@@ -24,7 +24,7 @@ from granian.server import Server as Granian
 from rich.console import Console
 
 from optimizer.cli._bulk import suit_batches
-from optimizer.cli._stops import hear_stops
+from optimizer.cli._stops import hear_stops, hold_stops_at_forks, stop_with_parent
 from optimizer.errors import OptimizerError
 from optimizer.settings import Settings
 
@@ -46,6 +46,7 @@ def run(settings: Settings, reserved: socket.socket, workers: int = 1) -> None:
         workers: Processes that answer, each with its own threads.
     """
     host, port = reserved.getsockname()[:2]
+    hold_stops_at_forks()
     Granian(
         "optimizer",
         address=host,
@@ -61,7 +62,7 @@ def run(settings: Settings, reserved: socket.socket, workers: int = 1) -> None:
         log_dictconfig={"handlers": {"console": ERRORS, "access": ERRORS}},
         respawn_failed_workers=True,
         workers_kill_timeout=GRACEFUL_SECONDS,
-    ).serve(target_loader=partial(_load, settings, (host, port)), wrap_loader=False)
+    ).serve(target_loader=partial(_load, settings, (host, port), os.pipe()), wrap_loader=False)
 
 
 def reserve_port(settings: Settings) -> socket.socket:
@@ -115,12 +116,13 @@ def _shown_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _load(settings: Settings, where: tuple[str, int]) -> Callable[..., Any]:
+def _load(settings: Settings, where: tuple[str, int], lifeline: tuple[int, int]) -> Callable[..., Any]:
     # Runs in each worker, after the fork.
     from optimizer.api._context import EXTENSION  # noqa: PLC0415 - opened after the fork, imported only when needed
     from optimizer.app import close_app, create_app  # noqa: PLC0415
 
     watch_stops = hear_stops()
+    stop_with_parent(lifeline)
     try:
         app = create_app(settings)
     except OptimizerError as error:

@@ -6,15 +6,23 @@ signals are written to a socket as they come, and whoever must know reads them t
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from granian import _signals
 from granian._granian import WorkerSignal
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+def hold_stops_at_forks() -> None:
+    """Have SIGTERM and SIGINT wait in every process forked from now on, until it takes them over."""
+    hold, let_go = (partial(signal.pthread_sigmask, how, STOPS) for how in (signal.SIG_BLOCK, signal.SIG_UNBLOCK))
+    os.register_at_fork(before=hold, after_in_parent=let_go)
 
 
 def write_stops() -> socket.socket:
@@ -28,6 +36,7 @@ def write_stops() -> socket.socket:
     signal.set_wakeup_fd(written.detach(), warn_on_full_buffer=False)  # never closed
     for number in STOPS:
         signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     return signals
 
 
@@ -59,3 +68,19 @@ def hear_stops() -> Callable[[threading.Event], None]:
             await_stop(signals)
 
     return lambda stopping: threading.Thread(target=read, args=(stopping,), name="stop-watch", daemon=True).start()
+
+
+def stop_with_parent(lifeline: tuple[int, int]) -> None:
+    """Stop a worker as by SIGTERM once its first process is gone, which else would tell it: when that one was killed.
+
+    Args:
+        lifeline: Both ends of a pipe that the first process made and keeps open.
+    """
+    read, written = lifeline
+    os.close(written)
+
+    def watch() -> None:
+        os.read(read, 1)  # nothing is ever written: it ends when nobody could
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from optimizer.cli._stops import hear_stops
+from optimizer.cli._stops import hear_stops, hold_stops_at_forks
 from tests.fixtures.server import BOOTSTRAP_KEY, WARM, Server
 
 Start = Callable[..., Server]
@@ -193,11 +194,41 @@ def hear_before_watching() -> None:
     assert stopping.wait(10)
 
 
-def test_a_stop_that_comes_while_a_worker_loads_is_heard_once_it_has() -> None:
-    worker = WARM.Process(target=hear_before_watching)
+def hear_what_came_after_the_fork() -> None:
+    hold_stops_at_forks()
+    told, tells = socket.socketpair()
+    worker = multiprocessing.get_context("fork").Process(target=hear_once_told, args=(told,))
+    worker.start()
+    os.kill(worker.pid or 0, signal.SIGTERM)
+    tells.send(b"told")
+    worker.join(30)
+    sys.exit(worker.exitcode)
+
+
+def hear_once_told(told: socket.socket) -> None:
+    told.recv(10)
+    stopping = threading.Event()
+    hear_stops()(stopping)
+    assert stopping.wait(10)
+
+
+@pytest.mark.parametrize("hearing", [hear_before_watching, hear_what_came_after_the_fork])
+def test_a_stop_that_comes_while_a_worker_loads_is_heard_once_it_has(hearing: Callable[[], None]) -> None:
+    worker = WARM.Process(target=hearing)
     worker.start()
     worker.join(60)
     assert worker.exitcode == 0
+
+
+def test_a_worker_whose_first_process_was_killed_closes_in_order(start_server: Start) -> None:
+    server = start_server()
+    assert server.post("/v1/events", events(0, 50)).json()["accepted"] == 50
+    workers = psutil.Process(server.pid).children()
+    server.process.kill()
+    assert not psutil.wait_procs(workers, timeout=30)[1]
+    wait_until(lambda: any('"closed"' in line for line in server.log))
+    again = start_server()
+    assert again.post("/v1/events", events(0, 50)).json()["duplicates"] == 50
 
 
 def test_a_stop_during_the_start_ends_a_worker_in_order(start_server: Start) -> None:
