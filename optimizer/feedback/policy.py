@@ -19,6 +19,7 @@ from optimizer.core.naming import canonical_name
 from optimizer.core.stats.words import p_words
 from optimizer.errors import NotFoundError
 from optimizer.feedback.outbox import last_sequence, weekly_counts
+from optimizer.feedback.ranked import current_ranking, ranked_at
 from optimizer.feedback.rules import (
     CAP,
     Key,
@@ -31,7 +32,6 @@ from optimizer.feedback.rules import (
 )
 from optimizer.signals.answers import Signal, SignalsAnswer, SignalsRequest
 from optimizer.signals.asked import WINDOW_DAYS
-from optimizer.signals.service import rank_signals
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import FeedbackPolicy, PolicyChoice, SignalRule
 
@@ -82,6 +82,9 @@ class PolicyAnswer(PolicyRequest):
     """The standing order and what it has chosen lately."""
 
     updated_at: dt.datetime
+    ranked_at: dt.datetime | None = Field(
+        description="When the figures were made that it chooses by: once a day. Null: nothing could be ranked yet."
+    )
     choices: list[ChoiceAnswer] = Field(description=f"The last {SHOWN_CHOICES}, newest first.")
 
 
@@ -128,15 +131,16 @@ def read_policy(session: Session, project_id: int) -> PolicyAnswer:
     row = session.get(FeedbackPolicy, project_id)
     if row is None:
         raise NotFoundError("This project has no feedback policy. PUT /v1/feedback/policy makes one.")
-    choices = session.exec(
+    latest = session.exec(
         select(PolicyChoice)
         .where(PolicyChoice.project_id == project_id)
         .order_by(col(PolicyChoice.id).desc())
         .limit(SHOWN_CHOICES)
     )
-    fields = {name: getattr(row, name) for name in PolicyAnswer.model_fields if name != "choices"}
-    shown = [{name: getattr(choice, name) for name in ChoiceAnswer.model_fields} for choice in choices]
-    return PolicyAnswer(**fields, choices=[ChoiceAnswer(**choice) for choice in shown])
+    fields = {name: getattr(row, name) for name in (*PolicyRequest.model_fields, "updated_at")}
+    shown = [{name: getattr(choice, name) for name in ChoiceAnswer.model_fields} for choice in latest]
+    choices = [ChoiceAnswer(**choice) for choice in shown]
+    return PolicyAnswer(**fields, ranked_at=ranked_at(session, project_id), choices=choices)
 
 
 def maintain_rules(stores: Stores, project_id: int, *, now: dt.datetime) -> list[Choice]:
@@ -153,9 +157,8 @@ def maintain_rules(stores: Stores, project_id: int, *, now: dt.datetime) -> list
     if policy is None or not policy.enabled:
         return []
     try:
-        ranking = rank_signals(
-            stores, project_id, SignalsRequest(goal=policy.goal, window_days=policy.window_days), now=now
-        )
+        request = SignalsRequest(goal=policy.goal, window_days=policy.window_days)
+        ranking = current_ranking(stores, project_id, request, now=now)
     except NotFoundError:
         return []
     names = {signal.event for signal in ranking.signals} | managed.keys()

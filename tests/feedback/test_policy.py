@@ -100,6 +100,33 @@ def test_deciding_the_same_again_is_not_a_new_choice(
 
 
 @pytest.mark.usefixtures("shop")
+def test_figures_are_made_once_a_day_and_when_another_question_is_asked(
+    connected: KeyedClient, stores: Stores, project_id: int, clock: Clock
+) -> None:
+    def ranked_at() -> dt.datetime | None:
+        assert choices(stores, project_id, clock)["wish"] in {"chosen", "kept"}
+        said = connected.get("/v1/feedback/policy").json["ranked_at"]
+        return dt.datetime.fromisoformat(said) if said else None
+
+    assert put_policy(connected)["ranked_at"] is None
+    first = clock.now
+    assert ranked_at() == first
+    clock.forward(hours=23)
+    assert ranked_at() == first
+    put_policy(connected, minimum_q=0.01)  # judged by what is known
+    assert ranked_at() == first
+    put_policy(connected, window_days=20)
+    assert ranked_at() == clock.now
+    put_policy(connected, window_days=20, goal="scroll")
+    assert choices(stores, project_id, clock)["wish"] == "kept"  # its two weeks
+    assert connected.get("/v1/feedback/policy").json["ranked_at"] == clock.now.isoformat().replace("+00:00", "Z")
+    put_policy(connected)
+    ranked_at()
+    clock.forward(days=1)
+    assert ranked_at() == clock.now
+
+
+@pytest.mark.usefixtures("shop")
 def test_a_chosen_signal_stays_two_weeks_unless_its_volume_falls(
     connected: KeyedClient, stores: Stores, project_id: int, clock: Clock
 ) -> None:

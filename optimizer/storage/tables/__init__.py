@@ -25,6 +25,7 @@ from optimizer.storage.tables.feedback import (
     FeedbackCursor,
     FeedbackPolicy,
     PolicyChoice,
+    PolicyRanking,
     SignalRule,
 )
 from optimizer.storage.tables.projects import ApiKey, IdempotentAnswer, InstanceFact, JobRun, JobSlot, Project
@@ -65,6 +66,7 @@ __all__ = [
     "Metric",
     "PastExperiment",
     "PolicyChoice",
+    "PolicyRanking",
     "ProfileCursor",
     "Project",
     "ProxyVerdict",

@@ -76,6 +76,16 @@ class FeedbackPolicy(SQLModel, table=True):
     updated_at: dt.datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
+class PolicyRanking(SQLModel, table=True):
+    """The ranking that a project's policy looks at, until it is made anew."""
+
+    __tablename__ = "policy_ranking"
+
+    project_id: int = Field(foreign_key="project.id", primary_key=True)
+    made_at: dt.datetime = Field(sa_type=UtcDateTime)
+    document: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+
+
 class PolicyChoice(SQLModel, table=True):
     """One choice the policy made, with its figures and reasons."""
 
