@@ -24,6 +24,8 @@ from optimizer.storage.events import SCHEMAS
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+FEW = 20  # so many rows are converted in one call: by columns each column costs a call, however few its values
+_RECORDS = {table: pa.struct(list(schema)) for table, schema in SCHEMAS.items()}
 _NO_CONTEXT = Context()
 _NO_CONSENT = ConsentSignals()
 
@@ -165,6 +167,9 @@ class Judged:
 def numbered(table: str, columns: Sequence[Sequence[Any]], sequences: range) -> pa.Table:
     """Make an Arrow table of columns in schema order that lack `sequence`."""
     schema = SCHEMAS[table]
+    if len(sequences) <= FEW:
+        records = list(zip(columns[0], sequences, *columns[1:], strict=True))
+        return pa.Table.from_batches([pa.RecordBatch.from_struct_array(pa.array(records, _RECORDS[table]))])
     rows = pa.array(np.arange(sequences.start, sequences.stop, sequences.step))
     others = [_array(column, kind) for column, kind in zip(columns[1:], schema.types[2:], strict=True)]
     return pa.table([pa.array(columns[0], schema.types[0]), rows, *others], schema=schema)
