@@ -31,6 +31,7 @@ from optimizer.storage.events import EVENT_SCHEMA, EXPOSURE_SCHEMA, naive_utc
 from optimizer.storage.migrate import upgrade
 from optimizer.storage.open import open_event_store
 from optimizer.storage.stores import Stores
+from tests.fixtures.described import assert_as_described
 
 NOON = dt.datetime(2026, 11, 1, 12, tzinfo=dt.UTC)
 SECRET = "a secret key for tests only"
@@ -91,7 +92,9 @@ class KeyedClient:
 
     def open(self, path: str, **options: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.key}", **options.pop("headers", {})}
-        return self._client.open(path, headers=headers, **options)
+        answer = self._client.open(path, headers=headers, **options)
+        assert_as_described(self._client.application, options.get("method", "GET"), answer)
+        return answer
 
     def get(self, path: str, **options: Any) -> Any:
         return self.open(path, method="GET", **options)

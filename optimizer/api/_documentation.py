@@ -6,14 +6,18 @@ The page's assets come with a package, not from a CDN: the service must be reada
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from apiflask import APIFlask
 from flask_swagger_ui import get_swaggerui_blueprint
+from pydantic import BaseModel
 
 from optimizer.api._auth import NEEDED_SCOPE
-from optimizer.api._problems import ProblemDocument
+from optimizer.api._forms import MEDIA_TYPES
+from optimizer.api._problems import ProblemDocument, Refusal
 
+METHODS = {"get", "put", "post", "patch", "delete"}
 DESCRIPTION = """
 Turns micro conversions into four decisions: which predict the purchase, which can stand in for it in an A/B test,
 which the ad platforms should learn from, whom to bring back.
@@ -24,12 +28,9 @@ Send `Authorization: Bearer <key>` with every call. Errors are `application/prob
 
 def install(app: APIFlask) -> None:
     """Describe the API and serve the page."""
-    problem = ProblemDocument.model_json_schema()
     app.config.update(
         OPENAPI_VERSION="3.1.0",
         DESCRIPTION=DESCRIPTION.strip(),
-        HTTP_ERROR_SCHEMA=problem,
-        VALIDATION_ERROR_SCHEMA=problem,
         VALIDATION_ERROR_DESCRIPTION="Invalid input: `errors` names each faulty field",
         AUTO_OPERATION_ID=True,
         SERVERS=[{"url": "/"}],
@@ -38,7 +39,7 @@ def install(app: APIFlask) -> None:
     app.security_schemes = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "A key of one project; it has one scope."}
     }
-    app.spec_processor(lambda spec: _with_scopes(app, spec))
+    app.spec_processor(lambda spec: _with_forms(_with_refusals(_with_scopes(app, _with_tags(spec)))))
     page = get_swaggerui_blueprint(
         "/docs",
         "/openapi.json",
@@ -59,8 +60,50 @@ def _with_scopes(app: APIFlask, spec: Any) -> Any:  # noqa: ANN401 - a document
         if scope is None:
             continue
         described = spec["paths"][re.sub(r"<(\w+)>", r"{\1}", rule.rule)]
-        for method in {"GET", "PUT", "POST", "PATCH", "DELETE"} & (rule.methods or set()):
-            operation = described[method.lower()]
+        for method in METHODS & {method.lower() for method in rule.methods or ()}:
+            operation = described[method]
             needs = f"Takes a key with the scope `{scope}`."
             operation["description"] = f"{operation.get('description', '')} {needs}".strip()
     return spec
+
+
+def _with_tags(spec: Any) -> Any:  # noqa: ANN401 - a document
+    spec["tags"] = list({tag["name"]: tag for tag in spec["tags"]}.values())  # several files share one
+    return spec
+
+
+def _with_refusals(spec: Any) -> Any:  # noqa: ANN401 - a document
+    # Any route may refuse with more than the statuses it names: a body that cannot be read, a store that is busy.
+    schemas = spec["components"]["schemas"]
+    for generated in ("HTTPError", "ValidationError"):
+        schemas.pop(generated, None)
+    for model in (ProblemDocument, Refusal):
+        schemas |= _schemas(model)
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+    refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+    for path, operation in _operations(spec):
+        operation["responses"].setdefault("default", {"description": "Refused; the body says why"})
+        for status, response in operation["responses"].items():
+            if not status.startswith(("2", "3")):
+                response["content"] = refusal if path.startswith("/ofrep/") else problem
+    return spec
+
+
+def _with_forms(spec: Any) -> Any:  # noqa: ANN401 - a document
+    for _, operation in _operations(spec):
+        asked = [one["schema"] for one in operation.get("parameters", ()) if one["name"] == "format"]
+        forms = [form for schema in asked for way in schema["anyOf"] for form in way.get("enum", ())]
+        for form in set(forms) - {"json"}:
+            text = {} if form == "vega" else {"type": "string"}
+            operation["responses"]["200"]["content"][MEDIA_TYPES[form]] = {"schema": text}
+    return spec
+
+
+def _schemas(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {**schema.pop("$defs", {}), model.__name__: schema}
+
+
+def _operations(spec: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - a document
+    for path, described in spec["paths"].items():
+        yield from ((path, operation) for method, operation in described.items() if method in METHODS)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from flask import Request
 
-Form = Literal["json", "html", "csv", "svg", "png", "vega"]
+Form = Literal["json", "html", "csv", "svg", "png", "vega", "ndjson"]
 
 MEDIA_TYPES: dict[Form, str] = {
     "json": "application/json",
@@ -15,6 +15,7 @@ MEDIA_TYPES: dict[Form, str] = {
     "svg": "image/svg+xml",
     "png": "image/png",
     "vega": "application/vnd.vegalite.v6+json",
+    "ndjson": "application/x-ndjson",
 }
 # A page or a picture that we made may style itself and nothing else, whatever a name in it says.
 STANDS_ALONE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}

@@ -1,4 +1,4 @@
-"""One error shape for every route: RFC 9457 `application/problem+json`, which never echoes a value that was sent."""
+"""One error shape for every route but OFREP's: RFC 9457 `application/problem+json`; it never echoes what was sent."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ class ProblemDocument(BaseModel):
     status: int
     detail: str
     errors: list[ProblemItem] = []
+
+
+class Refusal(BaseModel):
+    """Why there is no evaluation, in OFREP's own terms."""
+
+    key: str | None = Field(None, description="The flag's, where one was asked for.")
+    errorCode: str | None = Field(None, description="In OpenFeature's terms.")  # noqa: N815 - OFREP's own names
+    errorDetails: str = Field(description="One sentence.")  # noqa: N815
 
 
 def problem(

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from optimizer.api._auth import NEEDED_SCOPE, authenticate, presented_key
 from optimizer.api._bodies import describes_body, read_json
 from optimizer.api._context import now, project, project_id, services
+from optimizer.api._problems import Refusal
 from optimizer.api.ingest import origin
 from optimizer.errors import (
     BusyError,
@@ -58,9 +59,9 @@ class EvaluationAnswer(BaseModel):
 
 
 class BulkAnswer(BaseModel):
-    """What every flag evaluates to."""
+    """What every flag evaluates to; one that fails fails alone."""
 
-    flags: list[EvaluationAnswer]
+    flags: list[EvaluationAnswer | Refusal]
 
 
 class _RefusedError(Exception):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from optimizer.api._auth import requires
 from optimizer.api._context import now, project_id, services
+from optimizer.api._forms import MEDIA_TYPES, chosen_form
 from optimizer.api._pages import Page, decode_cursor, encode_cursor
 from optimizer.core.rules import parse
 from optimizer.errors import BusyError, GoneError
@@ -195,7 +196,7 @@ def read_members(key: str, query: MembersQuery) -> Response:
     """Pull a segment's members."""
     segment = _segment(key)
     after = str(decode_cursor(query.cursor, str)[0]) if query.cursor else ""
-    form = query.format or _accepted()
+    form = chosen_form(request, query.format, "json", "csv", "ndjson")
     stores = services().stores
     if form == "json":
         members, following = page_of_members(stores, segment, after=after, limit=query.limit)
@@ -210,10 +211,10 @@ def read_members(key: str, query: MembersQuery) -> Response:
 
     if form == "ndjson":
         lines = (member.model_dump_json() + "\n" for member in everyone())
-        return Response(lines, mimetype="application/x-ndjson")
+        return Response(lines, mimetype=MEDIA_TYPES[form])
     return Response(
         _csv(everyone),
-        mimetype="text/csv",
+        mimetype=MEDIA_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="{segment.id}.csv"'},
     )
 
@@ -243,11 +244,6 @@ def read_changes(key: str, query: ChangesQuery) -> ChangeList:
 def _segment(key: str) -> Segment:
     with services().stores.control.reading() as session:
         return definitions.get_segment(session, project_id(), key)
-
-
-def _accepted() -> str:
-    kinds = {"application/json": "json", "text/csv": "csv", "application/x-ndjson": "ndjson"}
-    return kinds[request.accept_mimetypes.best_match(list(kinds), "application/json") or "application/json"]
 
 
 def _csv(members: Callable[[], Iterator[Member]]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from threading import BoundedSemaphore
 
 from apiflask import APIBlueprint
+from apiflask.types import ResponsesObjectType
 from flask import Response, current_app, request, stream_with_context
 
 from optimizer.api._auth import requires
@@ -23,6 +24,12 @@ KEEP_ALIVE_POLLS = 15
 LONGEST_SECONDS = 600.0
 AT_ONCE = 200
 SLOTS = "optimizer.streams"
+STREAM: ResponsesObjectType = {
+    200: {
+        "description": "Until ten minutes have passed or either side ends it",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
 blueprint = APIBlueprint("stream", __name__, tag="Ingest")
 
 
@@ -33,7 +40,7 @@ blueprint = APIBlueprint("stream", __name__, tag="Ingest")
     summary="Watch events arrive",
     description="Server-sent events: each has the sequence as `id` and an event of `GET /v1/events` as `data`. "
     "`Last-Event-ID` goes on after that sequence.",
-    responses={200: "`text/event-stream`, until ten minutes have passed or either side ends it"},
+    responses=STREAM,
 )
 def stream_events(query: RecentFilter) -> Response:
     """Send events from now on, or from the last one the reader saw."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apiflask import APIBlueprint
+from apiflask.types import ResponseObjectType, ResponsesObjectType
 from flask import Response, jsonify, request
 
 from optimizer.api._auth import NEEDED_SCOPE, authenticate, enter, presented_key
@@ -23,14 +24,19 @@ def _register(wire_format: WireFormat, path: str) -> None:
         return _take(wire_format)
 
     setattr(view, NEEDED_SCOPE, "ingest")
+    responses: ResponsesObjectType = {status: _described(form) for status, form in wire_format.replies.items()}
     described = blueprint.doc(
         summary=f"{wire_format.title}: {path}",
         description=f"The key stands {wire_format.where_the_key_is}. See docs/ingest.md.",
         security="bearer",
         operation_id=name,
-        responses={200: "Read; what was accepted is on disk"},
+        responses=responses,
     )
     blueprint.add_url_rule(path, name, described(view), methods=["POST"])
+
+
+def _described(form: str) -> ResponseObjectType:
+    return {"description": "Read; what was accepted is on disk", "content": {form: {"schema": {}}} if form else {}}
 
 
 def _take(wire_format: WireFormat) -> Response:

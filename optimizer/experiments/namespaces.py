@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session, col, select
 
 from optimizer.core.allocation import Points
@@ -19,8 +19,10 @@ from optimizer.storage.tables import Experiment, Project
 class Range(BaseModel):
     """A part of a namespace, from 0 to 1."""
 
-    start: float = Field(serialization_alias="from")
-    end: float = Field(serialization_alias="to")
+    model_config = ConfigDict(populate_by_name=True)
+
+    start: float = Field(alias="from")
+    end: float = Field(alias="to")
 
 
 class Occupied(Range):

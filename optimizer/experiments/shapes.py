@@ -76,7 +76,9 @@ class ExperimentPatch(BaseModel):
     seed: str | None = Field(
         None, min_length=1, max_length=64, description="Of the split; null draws one. To go on with an older split."
     )
-    primary_metric: MetricKey = Field("", description="What decides; often a proxy. A metric or an event's name.")
+    primary_metric: MetricKey = Field(  # what was not sent is never read: a default would show as one to send
+        default_factory=str, description="What decides; often a proxy. A metric or an event's name."
+    )
     goal_metric: MetricKey | None = Field(None, description="The macro conversion behind it.")
     secondary_metrics: list[MetricKey] = Field([], max_length=50)
     guardrail_metrics: list[GuardrailRequest] = Field([], max_length=50)

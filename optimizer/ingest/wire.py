@@ -74,11 +74,19 @@ class Reply:
 
 
 class WireFormat(ABC):
-    """One foreign protocol."""
+    """One foreign protocol.
+
+    Attributes:
+        title: Its name, for people.
+        routes: Where its clients send to.
+        where_the_key_is: For the description.
+        replies: Statuses that `reply` gives, each with its media type; empty where there is no body.
+    """
 
     title: ClassVar[str]
     routes: ClassVar[tuple[str, ...]]
     where_the_key_is: ClassVar[str]
+    replies: ClassVar[Mapping[int, str]] = {200: "application/json"}
 
     @abstractmethod
     def read(self, incoming: Incoming) -> Batch:

@@ -114,11 +114,13 @@ class Sensitivity(BaseModel):
 class ConsentAnswer(BaseModel):
     """Observed and modelled conversions, side by side and never mixed."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     goal: str
     basis: Basis
     anchor: str | None = Field(description="What marks a visit; of totals, a visitor on a day.")
-    start: dt.datetime = Field(serialization_alias="from")
-    end: dt.datetime = Field(serialization_alias="to")
+    start: dt.datetime = Field(alias="from")
+    end: dt.datetime = Field(alias="to")
     status: Status
     reason: str
     assumption: str = ASSUMPTION

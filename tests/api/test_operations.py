@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+
 from apiflask import APIFlask
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.conftest import KeyedClient
 from tests.openapi_snapshot import SNAPSHOT, description
@@ -10,11 +13,12 @@ def test_the_committed_description_is_the_real_one() -> None:
     assert SNAPSHOT.read_text(encoding="utf-8") == description(), "run `make openapi` and look at the difference"
 
 
-def test_the_description_is_openapi_3_1_and_its_page_needs_no_cdn(app: APIFlask) -> None:
+def test_the_description_is_openapi_3_1_by_an_outside_judge() -> None:
+    OpenAPIV31SpecValidator(json.loads(SNAPSHOT.read_text(encoding="utf-8"))).validate()
+
+
+def test_its_page_needs_no_cdn(app: APIFlask) -> None:
     client = app.test_client()
-    described = client.get("/openapi.json").json
-    assert described is not None
-    assert described["openapi"].startswith("3.1")
     page = client.get("/docs/").text
     assert "swagger-ui" in page
     assert "//cdn" not in page

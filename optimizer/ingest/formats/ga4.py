@@ -65,6 +65,7 @@ class MeasurementProtocol(WireFormat):
     title: ClassVar[str] = "GA4 Measurement Protocol"
     where_the_key_is: ClassVar[str] = "as `api_secret` in the query"
     routes: ClassVar[tuple[str, ...]] = ("/mp/collect", DEBUG)
+    replies: ClassVar[Mapping[int, str]] = {204: "", 200: "application/json"}
 
     def read(self, incoming: Incoming) -> Batch:
         """Read the events of one client, or find what is wrong with them."""

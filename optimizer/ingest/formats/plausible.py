@@ -27,6 +27,7 @@ class Plausible(WireFormat):
     title: ClassVar[str] = "Plausible"
     where_the_key_is: ClassVar[str] = "as bearer, or none from an allowed origin with the site's `domain`"
     routes: ClassVar[tuple[str, ...]] = ("/api/event",)
+    replies: ClassVar[Mapping[int, str]] = {202: "text/plain"}
 
     def read(self, incoming: Incoming) -> Batch:
         """Read one event."""

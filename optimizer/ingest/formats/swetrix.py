@@ -29,6 +29,7 @@ class Swetrix(WireFormat):
     title: ClassVar[str] = "Swetrix"
     where_the_key_is: ClassVar[str] = "as bearer, or none from an allowed origin with the project's key as `pid`"
     routes: ClassVar[tuple[str, ...]] = ("/log", "/log/", CUSTOM, *NOT_KEPT)
+    replies: ClassVar[Mapping[int, str]] = {201: "application/json"}
 
     def read(self, incoming: Incoming) -> Batch:
         """Read one event."""
