@@ -127,6 +127,7 @@ def evaluate_flag(key: str) -> Response:
     summary="Evaluate every flag (OFREP)",
     description="With an ETag: If-None-Match answers 304 while nothing has changed for this context.",
     security="bearer",
+    responses={304: "Nothing has changed; there is no body"},
 )
 @_in_its_own_terms
 def evaluate_flags() -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from pydantic import ValidationError
 from sqlmodel import Session
 
 from optimizer.signals.answers import SignalsAnswer, SignalsRequest
@@ -22,18 +23,26 @@ def current_ranking(stores: Stores, project_id: int, request: SignalsRequest, *,
     Raises:
         NotFoundError: The goal is neither in the catalog nor was ever sent.
     """
-    with stores.control.reading() as session:
-        held = session.get(PolicyRanking, project_id)
-    if held is not None and held.made_at > now - MADE_ANEW:
-        ranking = SignalsAnswer.model_validate(held.document)
-        if (ranking.goal, ranking.window_days) == (request.goal, request.window_days):
-            return ranking
+    held = _held(stores, project_id, since=now - MADE_ANEW)
+    if held is not None and (held.goal, held.window_days) == (request.goal, request.window_days):
+        return held
     ranking = rank_signals(stores, project_id, request, now=now)
     if ranking.status == "ok":
         row = PolicyRanking(project_id=project_id, made_at=now, document=ranking.model_dump(mode="json"))
         with stores.control.session() as session:
             session.merge(row)
     return ranking
+
+
+def _held(stores: Stores, project_id: int, *, since: dt.datetime) -> SignalsAnswer | None:
+    with stores.control.reading() as session:
+        row = session.get(PolicyRanking, project_id)
+    if row is None or row.made_at <= since:
+        return None
+    try:
+        return SignalsAnswer.model_validate(row.document)
+    except ValidationError:  # of another version of this service
+        return None
 
 
 def ranked_at(session: Session, project_id: int) -> dt.datetime | None:

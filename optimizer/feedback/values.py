@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from optimizer.feedback.telling import Values
 from optimizer.signals.asked import Asked, asked_by_rules, predicted_rules
@@ -71,7 +71,10 @@ def _table(stores: Stores, project_id: int, goal: str, asked: Asked, *, now: dt.
     with stores.control.reading() as session:
         rows = list_reports(session, project_id, "value_table", limit=LOOKED_BACK)
     for row in rows:
-        held = ValueTable.model_validate(row.document)
+        try:
+            held = ValueTable.model_validate(row.document)
+        except ValidationError:  # of another version of this service
+            continue
         if held.goal == goal and held.asked == asked and held.computed_at > now - LEARNED_ANEW[held.status]:
             return held
     found = value_table(stores, project_id, goal, asked, now=now)

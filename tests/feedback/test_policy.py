@@ -11,7 +11,7 @@ from optimizer.feedback.policy import Choice, choose, maintain_rules
 from optimizer.signals.answers import SignalsRequest
 from optimizer.signals.service import rank_signals
 from optimizer.storage.stores import Stores
-from optimizer.storage.tables import FeedbackPolicy, SignalRule
+from optimizer.storage.tables import FeedbackPolicy, PolicyRanking, SignalRule
 from tests.conftest import Clock, KeyedClient
 from tests.fixtures.feedback import SendEvents
 from tests.fixtures.sandbox import Sandbox
@@ -124,6 +124,16 @@ def test_figures_are_made_once_a_day_and_when_another_question_is_asked(
     ranked_at()
     clock.forward(days=1)
     assert ranked_at() == clock.now
+
+
+@pytest.mark.usefixtures("shop")
+def test_figures_that_another_version_wrote_are_made_anew(
+    connected: KeyedClient, stores: Stores, project_id: int, clock: Clock
+) -> None:
+    put_policy(connected)
+    with stores.control.session() as session:
+        session.add(PolicyRanking(project_id=project_id, made_at=clock.now, document={"goal": "purchase"}))
+    assert choices(stores, project_id, clock)["wish"] == "chosen"
 
 
 @pytest.mark.usefixtures("shop")

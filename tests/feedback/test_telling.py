@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from optimizer.feedback.outbox import enqueue
 from optimizer.feedback.values import current_values
+from optimizer.signals.reports import list_reports
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables.base import utc_now
 from tests.conftest import Clock, KeyedClient
@@ -113,6 +114,18 @@ def test_a_table_is_kept_for_a_week_and_learned_anew_for_other_events(
     assert both.reported == ["add_to_cart", "wish"]
     anew = current_values(stores, project_id, now=clock.forward(days=7)).tables["meta-main"]
     assert anew.computed_at == clock.now
+
+
+@pytest.mark.usefixtures("history")
+def test_a_table_that_another_version_wrote_is_learned_anew(
+    connected: KeyedClient, stores: Stores, project_id: int, clock: Clock
+) -> None:
+    put_rule(connected, "wish", "meta-main")
+    first = current_values(stores, project_id, now=clock.now).tables["meta-main"]
+    with stores.control.session() as session:
+        [row] = list_reports(session, project_id, "value_table")
+        row.document = {"goal": "purchase"}
+    assert current_values(stores, project_id, now=clock.now).tables["meta-main"] == first
 
 
 def test_without_a_goal_or_a_proof_no_value_is_told(
