@@ -11,20 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from optimizer.core.stats.betas import Betas, lay_out
 from optimizer.core.stats.effects import Floats
 from optimizer.core.stats.pairs import Judged, Pairs, overlay
 from optimizer.core.stats.ratios import Lifts, Relation, relative_lifts
 
 CAUTION = "A Bayesian figure carries no guarantee on the error rate when it is read repeatedly."
-FINENESS = 0.7  # of the quadrature on the logit scale, in standard deviations of the sharper posterior
-FEWEST, MOST = 21, 401  # nodes; the trapezoid rule's error falls geometrically in their number
-SKEWED = 20.0  # a posterior with a smaller parameter is not yet bell-shaped and gets half of MOST at least
-BROKEN = 2.0  # one with a smaller parameter still has density where the scale ends, and gets all of MOST
 FAR = 37.0  # standard deviations beyond which a normal density is 0 to a float
-REACH = 1e-12  # tail mass that is left out on each side
 STEPS = 40
 MOST_UNITS = 1e9  # beyond, a posterior is normal to all digits shown, and incomplete beta functions take seconds
 CLOSE = 3e-4  # probits missed, before a last secant: it leaves far less
@@ -68,26 +63,6 @@ class Belief(NamedTuple):
     baseline_loss: Floats
 
 
-class Betas(NamedTuple):
-    """Beta posteriors of pairs; arrays of shape (pairs,).
-
-    Attributes:
-        yes_a: First parameter of the baseline's.
-        no_a: Second parameter.
-        yes_b: First parameter of the arm's.
-        no_b: Second parameter.
-        ends_a: Logits of the baseline's rate that leave next to no mass outside.
-        ends_b: Likewise of the arm's.
-    """
-
-    yes_a: Floats
-    no_a: Floats
-    yes_b: Floats
-    no_b: Floats
-    ends_a: tuple[Floats, Floats]
-    ends_b: tuple[Floats, Floats]
-
-
 def judge_by_belief(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:
     """Compare pairs: credible intervals at 1 − alpha, chance to win, expected losses; there is no p-value.
 
@@ -101,41 +76,38 @@ def judge_by_belief(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:
     if not len(places):
         return found
     part, level = pairs.take(places), alpha[places] / 2
-    of = betas(part.total_a, part.n_a, part.total_b, part.n_b, prior)
-    belief, (mean_a, mean_b), deviation = believe(of), _means(of), np.sqrt(sum(_variances(of)))
-    ends = np.sort(difference_quantiles(of, [level, 1 - level]), axis=0)
-    ratios = [found - 1 for found in ratio_quantiles(of, [np.full(len(level), 0.5), level, 1 - level])]
+    a, b = betas(part.total_a, part.n_a, prior), betas(part.total_b, part.n_b, prior)
+    ends = np.sort(difference_quantiles(a, b, [level, 1 - level]), axis=0)
+    ratios = [found - 1 for found in ratio_quantiles(a, b, [np.full(len(level), 0.5), level, 1 - level])]
     ratio_ends = np.sort(ratios[1:], axis=0)
     lifts = Lifts(ratios[0], ratio_ends[0], ratio_ends[1], np.full(len(level), "credible", object))
     exact = Judged(
-        mean_b - mean_a,
+        b.mean - a.mean,
         -special.ndtri(level),
-        deviation,
+        np.sqrt(a.variance + b.variance),
         ends[0],
         ends[1],
         np.full(len(places), np.nan),
         lifts,
         ["beta_binomial"] * len(places),
-        *belief,
+        *believe(a, b),
     )
     overlay(found, exact, places)
     return found
 
 
-def betas(yes_a: Floats, n_a: Floats, yes_b: Floats, n_b: Floats, prior: Prior) -> Betas:
-    """Return the posteriors of two rates.
+def betas(yes: Floats, n: Floats, prior: Prior) -> Betas:
+    """Return the posteriors of rates.
 
     Raises:
         ValueError: The prior is not proper.
     """
     if prior.conversions <= 0 or prior.others <= 0:
         raise ValueError("prior needs conversions and others above 0")
-    one, other = prior.conversions, prior.others
-    a, b = ((yes + one, n - yes + other) for yes, n in ((yes_a, n_a), (yes_b, n_b)))
-    return Betas(*a, *b, _ends(*a), _ends(*b))
+    return Betas.of(yes + prior.conversions, n - yes + prior.others)
 
 
-def believe(of: Betas) -> Belief:
+def believe(a: Betas, b: Betas) -> Belief:
     """Integrate the posteriors of two independent rates.
 
     Over the points x of the sharper one, against which the other's distribution F is smooth: the chance that the
@@ -143,37 +115,37 @@ def believe(of: Betas) -> Belief:
     the distribution with one success more, which is F(x) less a term in closed form. The two losses differ by the
     difference of the means.
     """
-    of_b = 1 / of.yes_b + 1 / of.no_b < 1 / of.yes_a + 1 / of.no_a
-    sharp = _weights(of, of_b)
-    yes, no = np.where(of_b, of.yes_a, of.yes_b), np.where(of_b, of.no_a, of.no_b)
-    below = _below(yes, no, sharp.rate)
-    one_more = np.exp(_log_density(yes, no, sharp.logit) - (special.betaln(yes, no) + np.log(yes))[:, None])
-    short = sharp.rate * below - (yes / (yes + no))[:, None] * (below - one_more)
-    lower, less = (sharp.mass * below).sum(1), (sharp.mass * short).sum(1)
-    mean_a, mean_b = _means(of)
-    loss = np.where(of_b, less - (mean_b - mean_a), less)
-    baseline_loss = np.where(of_b, less, less + (mean_b - mean_a))
+    of_b = b.logit_variance < a.logit_variance
+    sharp, other = b.where(of_b, a), a.where(of_b, b)
+    points = lay_out(sharp, other)
+    below = other.below(points.rate)
+    whole = special.betaln(other.yes, other.no) + np.log(other.yes)
+    one_more = np.exp(other.log_density(points.logit) - whole[:, None])
+    short = points.rate * below - other.mean[:, None] * (below - one_more)
+    lower, less = (points.mass * below).sum(1), (points.mass * short).sum(1)
+    gained = b.mean - a.mean
+    loss = np.where(of_b, less - gained, less)
+    baseline_loss = np.where(of_b, less, less + gained)
     return Belief(np.where(of_b, lower, 1 - lower), np.maximum(loss, 0.0), np.maximum(baseline_loss, 0.0))
 
 
-def difference_quantiles(of: Betas, levels: Sequence[Floats]) -> list[Floats]:
+def difference_quantiles(a: Betas, b: Betas, levels: Sequence[Floats]) -> list[Floats]:
     """Return quantiles of p_b − p_a under the posterior."""
-    (mean_a, mean_b), (variance_a, variance_b), (third_a, third_b) = _means(of), _variances(of), _third_cumulants(of)
-    scale = _Scale(mean_b - mean_a, variance_a, variance_b, third_b - third_a, lambda rate, x: rate + x)
-    return _quantiles(of, levels, scale)
+    third = b.third_cumulant - a.third_cumulant
+    scale = _Scale(b.mean - a.mean, a.variance, b.variance, third, lambda rate, x: rate + x)
+    return _quantiles(a, b, levels, scale)
 
 
-def ratio_quantiles(of: Betas, levels: Sequence[Floats]) -> list[Floats]:
+def ratio_quantiles(a: Betas, b: Betas, levels: Sequence[Floats]) -> list[Floats]:
     """Return quantiles of p_b/p_a under the posterior."""
     # Cumulants of the logarithm of a Beta variable are differences of polygamma functions.
     (variance_a, third_a), (variance_b, third_b) = (
-        [special.polygamma(order, yes) - special.polygamma(order, yes + no) for order in (1, 2)]
-        for yes, no in ((of.yes_a, of.no_a), (of.yes_b, of.no_b))
+        [special.polygamma(order, arm.yes) - special.polygamma(order, arm.yes + arm.no) for order in (1, 2)]
+        for arm in (a, b)
     )
-    mean_a, mean_b = _means(of)
-    centre = np.log(mean_b / mean_a)
+    centre = np.log(b.mean / a.mean)
     scale = _Scale(centre, variance_a, variance_b, third_b - third_a, lambda rate, x: rate * np.exp(x))
-    return [np.exp(found) for found in _quantiles(of, levels, scale)]
+    return [np.exp(found) for found in _quantiles(a, b, levels, scale)]
 
 
 class _Scale(NamedTuple):
@@ -186,20 +158,20 @@ class _Scale(NamedTuple):
     moved: Callable[[Floats, Floats], Floats]
 
 
-def _quantiles(of: Betas, levels: Sequence[Floats], scale: _Scale) -> list[Floats]:
+def _quantiles(a: Betas, b: Betas, levels: Sequence[Floats], scale: _Scale) -> list[Floats]:
     """Solve P(p_b ≤ moved(p_a, x)) = level for x.
 
     The sum runs over the points of the posterior that is sharper on the scale of the move, against which the other's
     distribution is smooth. Where that is p_b's (`turned`), the same event reads p_a ≥ moved(p_b, −x).
     """
     turned = scale.variance_b < scale.variance_a
-    sharp = _weights(of, turned)
-    yes, no = np.where(turned, of.yes_a, of.yes_b), np.where(turned, of.no_a, of.no_b)
+    other = a.where(turned, b)
+    laid = lay_out(b.where(turned, a), other)
     sign = np.where(turned, -1.0, 1.0)
 
     def probit(x: Floats) -> Floats:
-        reached = np.clip(scale.moved(sharp.rate, (sign * x)[:, None]), 0.0, 1.0)
-        below = (sharp.mass * _below(yes, no, reached)).sum(1)
+        reached = np.clip(scale.moved(laid.rate, (sign * x)[:, None]), 0.0, 1.0)
+        below = (laid.mass * other.below(reached)).sum(1)
         chance = np.where(turned, 1 - below, below)
         return np.asarray(special.ndtri(np.clip(chance, 1e-300, 1 - 1e-16)), float)
 
@@ -239,63 +211,6 @@ def _solve(
         x = np.where(fast, secant, (low + high) / 2)
         missed = probit(x) - wanted
     return x
-
-
-class _Weights(NamedTuple):
-    """A posterior as points and their probabilities, shape (pairs, nodes)."""
-
-    logit: Floats
-    rate: Floats
-    mass: Floats
-
-
-def _weights(of: Betas, of_b: NDArray[np.bool_]) -> _Weights:
-    """Lay out the arm's posterior where `of_b`, else the baseline's."""
-    yes, no = np.where(of_b, of.yes_b, of.yes_a), np.where(of_b, of.no_b, of.no_a)
-    low, high = (np.where(of_b, b, a) for a, b in zip(of.ends_a, of.ends_b, strict=True))
-    sharpest = np.sqrt(np.minimum(1 / of.yes_a + 1 / of.no_a, 1 / of.yes_b + 1 / of.no_b))
-    least = np.minimum.reduce([of.yes_a, of.no_a, of.yes_b, of.no_b])
-    wanted = np.where(least < BROKEN, MOST, np.where(least < SKEWED, MOST / 2, 0)) + (high - low) / (
-        FINENESS * sharpest
-    )
-    nodes = int(np.clip(wanted.max(), FEWEST, MOST))
-    logit = low[:, None] + ((high - low) / (nodes - 1))[:, None] * np.arange(nodes)
-    log = _log_density(yes, no, logit)
-    mass = np.exp(log - log.max(1, keepdims=True))
-    return _Weights(logit, special.expit(logit), mass / mass.sum(1, keepdims=True))
-
-
-def _log_density(yes: Floats, no: Floats, logit: Floats) -> Floats:
-    """Return the logarithm of a Beta density on the logit scale, but for its constant."""
-    found: Floats = yes[:, None] * special.log_expit(logit) + no[:, None] * special.log_expit(-logit)
-    return found
-
-
-def _ends(yes: Floats, no: Floats) -> tuple[Floats, Floats]:
-    """Return the logits outside of which a Beta posterior has next to no mass."""
-    low, high = (special.logit(np.maximum(special.betaincinv(*one, REACH), 1e-300)) for one in ((yes, no), (no, yes)))
-    return low, -high
-
-
-def _below(yes: Floats, no: Floats, rate: Floats) -> Floats:
-    return np.asarray(special.betainc(yes[:, None], no[:, None], rate), float)
-
-
-def _means(of: Betas) -> tuple[Floats, Floats]:
-    return of.yes_a / (of.yes_a + of.no_a), of.yes_b / (of.yes_b + of.no_b)
-
-
-def _variances(of: Betas) -> tuple[Floats, Floats]:
-    a, b = of.yes_a + of.no_a, of.yes_b + of.no_b
-    return of.yes_a * of.no_a / (a**2 * (a + 1)), of.yes_b * of.no_b / (b**2 * (b + 1))
-
-
-def _third_cumulants(of: Betas) -> tuple[Floats, Floats]:
-    found = []
-    for yes, no in ((of.yes_a, of.no_a), (of.yes_b, of.no_b)):
-        n = yes + no
-        found.append(2 * yes * no * (no - yes) / (n**3 * (n + 1) * (n + 2)))
-    return found[0], found[1]
 
 
 def _normal(pairs: Pairs, alpha: Floats, prior: Prior) -> Judged:

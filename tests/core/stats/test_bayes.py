@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from optimizer.core.stats.bayes import (
-    Betas,
     Prior,
     believe,
     betas,
@@ -17,19 +16,21 @@ from optimizer.core.stats.bayes import (
     judge_by_belief,
     ratio_quantiles,
 )
+from optimizer.core.stats.betas import Betas
 from optimizer.core.stats.moments import Moments
 from optimizer.core.stats.pairs import pair_of
 
 FLAT = Prior()
 
 
-def of(yes_a: int, n_a: int, yes_b: int, n_b: int, prior: Prior = FLAT) -> Betas:
-    a, b = ((np.array([float(yes)]), np.array([float(n)])) for yes, n in ((yes_a, n_a), (yes_b, n_b)))
-    return betas(*a, *b, prior)
+def of(yes_a: int, n_a: int, yes_b: int, n_b: int, prior: Prior = FLAT) -> tuple[Betas, Betas]:
+    rates = ((yes_a, n_a), (yes_b, n_b))
+    a, b = (betas(np.array([float(yes)]), np.array([float(n)]), prior) for yes, n in rates)
+    return a, b
 
 
 def test_the_reference_number() -> None:
-    assert believe(of(49, 100, 51, 100)).chance_to_win[0] == pytest.approx(0.6108, abs=5e-5)
+    assert believe(*of(49, 100, 51, 100)).chance_to_win[0] == pytest.approx(0.6108, abs=5e-5)
 
 
 counts = st.tuples(st.integers(0, 400), st.integers(0, 400), st.integers(0, 400), st.integers(0, 400))
@@ -40,9 +41,9 @@ counts = st.tuples(st.integers(0, 400), st.integers(0, 400), st.integers(0, 400)
 def test_the_chance_to_win_agrees_with_scipys_quadrature(drawn: tuple[int, int, int, int], prior: Prior) -> None:
     yes_a, no_a, yes_b, no_b = drawn
     posterior = of(yes_a, yes_a + no_a, yes_b, yes_b + no_b, prior)
-    a, b = (stats.beta(float(yes[0]), float(no[0])) for yes, no in (posterior[:2], posterior[2:4]))
+    a, b = (stats.beta(float(rate.yes[0]), float(rate.no[0])) for rate in posterior)
     exact = integrate.quad(lambda u: a.cdf(b.ppf(u)), 0, 1, limit=200, epsabs=1e-9)[0]
-    found = believe(posterior)
+    found = believe(*posterior)
     assert found.chance_to_win[0] == pytest.approx(exact, abs=1e-5)
     assert found.baseline_loss[0] - found.loss[0] == pytest.approx(b.mean() - a.mean(), abs=1e-4)
 
@@ -57,8 +58,8 @@ def test_the_chance_to_win_agrees_with_scipys_quadrature(drawn: tuple[int, int, 
 def test_quantiles_hold_the_share_they_say(drawn: tuple[int, int, int, int], level: float) -> None:
     yes_a, no_a, yes_b, no_b = drawn
     posterior = of(yes_a, yes_a + no_a, yes_b, yes_b + no_b)
-    a, b = (stats.beta(float(yes[0]), float(no[0])) for yes, no in (posterior[:2], posterior[2:4]))
-    x, r = (float(solve(posterior, [np.array([level])])[0][0]) for solve in (difference_quantiles, ratio_quantiles))
+    a, b = (stats.beta(float(rate.yes[0]), float(rate.no[0])) for rate in posterior)
+    x, r = (float(solve(*posterior, [np.array([level])])[0][0]) for solve in (difference_quantiles, ratio_quantiles))
     rate = a.ppf((np.arange(50_000) + 0.5) / 50_000)
     assert b.cdf(rate + x).mean() == pytest.approx(level, abs=3e-4)
     assert b.cdf(rate * r).mean() == pytest.approx(level, abs=3e-4)
@@ -66,11 +67,11 @@ def test_quantiles_hold_the_share_they_say(drawn: tuple[int, int, int, int], lev
 
 def test_tiny_losses_and_far_apart_posteriors_are_exact() -> None:
     # Against a rate known to be x, Beta(1, n) loses ∫ (1 − p)^n over p > x: here x is as good as known.
-    far = believe(of(0, 9, 2_344_800, 4_679_100))
+    far = believe(*of(0, 9, 2_344_800, 4_679_100))
     x = 2_344_801 / 4_679_102
     assert far.loss[0] == pytest.approx((1 - x) ** 11 / 11, rel=1e-4)
     assert far.chance_to_win[0] == pytest.approx(1 - (1 - x) ** 10, abs=1e-7)
-    turned = believe(of(2_344_800, 4_679_100, 0, 9))
+    turned = believe(*of(2_344_800, 4_679_100, 0, 9))
     assert turned.baseline_loss[0] == pytest.approx(far.loss[0], rel=1e-9)
     assert turned.loss[0] - turned.baseline_loss[0] == pytest.approx(x - 1 / 11, rel=1e-12)
 
@@ -79,11 +80,11 @@ def test_losses_and_intervals_agree_with_draws() -> None:
     rng = np.random.default_rng(5)
     posterior = of(30, 1_000, 9, 150)
     a, b = rng.beta(31, 971, 400_000), rng.beta(10, 142, 400_000)
-    found = believe(posterior)
+    found = believe(*posterior)
     assert found.loss[0] == pytest.approx(np.maximum(a - b, 0).mean(), rel=0.03)
     assert found.baseline_loss[0] == pytest.approx(np.maximum(b - a, 0).mean(), rel=0.01)
     for level in (0.025, 0.975):
-        assert difference_quantiles(posterior, [np.array([level])])[0][0] == pytest.approx(
+        assert difference_quantiles(*posterior, [np.array([level])])[0][0] == pytest.approx(
             np.quantile(b - a, level), abs=1e-3
         )
 
