@@ -1,7 +1,7 @@
 """Beta posteriors of rates: as points with probabilities, and as distribution functions.
 
 A posterior of many conversions is all but normal as a logit. There its ends come from three cumulants, and its
-distribution function from a polynomial, which costs a tenth of the incomplete beta function.
+distribution function from a polynomial instead of the incomplete beta function, which tests hold to 1e-7.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from scipy import special, stats
 from optimizer.core.stats.betas import BELL, REACH, Betas, lay_out
 
 parameters = st.floats(1.0, 1e6)
-bell_shaped = st.floats(BELL, 1e6)
+bell_shaped = st.floats(BELL, 1e9)
 
 
 def posterior(yes: float, no: float) -> Betas:
