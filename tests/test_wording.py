@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from optimizer import wording
-from optimizer.experiments.answers import MetricAnswer
+from optimizer.experiments.answers import MetricResult
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from optimizer.experiments.answers import MetricAnswer
     ],
 )  # fmt: skip
 def test_a_quantile_is_called_what_people_call_it(level: float, shown: str) -> None:
-    metric = MetricAnswer(
+    metric = MetricResult(
         metric="slow", role="primary", type="quantile", quantile=level, of="ms", variants=[], comparisons=[]
     )
     assert wording.kind(metric) == shown

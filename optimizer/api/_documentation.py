@@ -5,15 +5,18 @@ The page's assets come with a package, not from a CDN: the service must be reada
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 from apiflask import APIFlask
 from flask_swagger_ui import get_swaggerui_blueprint
 from pydantic import BaseModel
 
 from optimizer.api._auth import NEEDED_SCOPE
+from optimizer.api._bodies import DECODED_BODY
 from optimizer.api._forms import MEDIA_TYPES
 from optimizer.api._problems import ProblemDocument, Refusal
 
@@ -32,14 +35,13 @@ def install(app: APIFlask) -> None:
         OPENAPI_VERSION="3.1.0",
         DESCRIPTION=DESCRIPTION.strip(),
         VALIDATION_ERROR_DESCRIPTION="Invalid input: `errors` names each faulty field",
-        AUTO_OPERATION_ID=True,
         SERVERS=[{"url": "/"}],
         LICENSE={"name": "MIT", "identifier": "MIT"},
     )
     app.security_schemes = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "A key of one project; it has one scope."}
     }
-    app.spec_processor(lambda spec: _with_forms(_with_refusals(_with_scopes(app, _with_tags(spec)))))
+    app.spec_processor(lambda spec: _with_each_once(_with_forms(_with_refusals(_with_views(app, _with_tags(spec))))))
     page = get_swaggerui_blueprint(
         "/docs",
         "/openapi.json",
@@ -54,16 +56,22 @@ def install(app: APIFlask) -> None:
     app.register_blueprint(page)
 
 
-def _with_scopes(app: APIFlask, spec: Any) -> Any:  # noqa: ANN401 - a document
+def _with_views(app: APIFlask, spec: Any) -> Any:  # noqa: ANN401 - a document
+    # What a view knows and APIFlask does not tell: its name, for a client's function, its scope, what it decodes.
     for rule in app.url_map.iter_rules():
-        scope = getattr(app.view_functions[rule.endpoint], NEEDED_SCOPE, None)
-        if scope is None:
-            continue
-        described = spec["paths"][re.sub(r"<(\w+)>", r"{\1}", rule.rule)]
-        for method in METHODS & {method.lower() for method in rule.methods or ()}:
+        described = spec["paths"].get(re.sub(r"<(\w+)>", r"{\1}", rule.rule), {})
+        view = app.view_functions[rule.endpoint]
+        scope, body = getattr(view, NEEDED_SCOPE, None), getattr(view, DECODED_BODY, None)
+        for method in described.keys() & {method.lower() for method in rule.methods or ()}:
             operation = described[method]
-            needs = f"Takes a key with the scope `{scope}`."
-            operation["description"] = f"{operation.get('description', '')} {needs}".strip()
+            operation["operationId"] = rule.endpoint.rpartition(".")[2]
+            if scope is not None:
+                needs = f"Takes a key with the scope `{scope}`."
+                operation["description"] = f"{operation.get('description', '')} {needs}".strip()
+            if body is not None:
+                (schema,), parts = msgspec.json.schema_components([body], ref_template="#/components/schemas/{name}")
+                operation["requestBody"] = {"content": {"application/json": {"schema": schema}}, "required": True}
+                _add(spec["components"]["schemas"], parts)
     return spec
 
 
@@ -78,7 +86,7 @@ def _with_refusals(spec: Any) -> Any:  # noqa: ANN401 - a document
     for generated in ("HTTPError", "ValidationError"):
         schemas.pop(generated, None)
     for model in (ProblemDocument, Refusal):
-        schemas |= _schemas(model)
+        _add(schemas, _schemas(model))
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
     refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
     for path, operation in _operations(spec):
@@ -97,6 +105,23 @@ def _with_forms(spec: Any) -> Any:  # noqa: ANN401 - a document
             text = {} if form == "vega" else {"type": "string"}
             operation["responses"]["200"]["content"][MEDIA_TYPES[form]] = {"schema": text}
     return spec
+
+
+def _with_each_once(spec: Any) -> Any:  # noqa: ANN401 - a document
+    # A nested model is described under each parent, as `Parent.Child`: a client made from that would have many twins.
+    spec = json.loads(re.sub(r'"(#/components/schemas/)\w+\.', r'"\1', json.dumps(spec)))
+    once: dict[str, Any] = {}
+    for name, schema in spec["components"]["schemas"].items():
+        _add(once, {name.rpartition(".")[2]: schema})
+    spec["components"]["schemas"] = once
+    return spec
+
+
+def _add(schemas: dict[str, Any], more: dict[str, Any]) -> None:
+    for name, schema in more.items():
+        if schemas.setdefault(name, schema) != schema:
+            msg = f"Two different models of the API are called {name}: its description needs a name for each"
+            raise ValueError(msg)
 
 
 def _schemas(model: type[BaseModel]) -> dict[str, Any]:

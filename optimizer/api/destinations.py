@@ -30,7 +30,7 @@ class DestinationList(BaseModel):
     next_cursor: None = None
 
 
-class CheckAnswer(BaseModel):
+class DestinationCheckAnswer(BaseModel):
     """What the platform said, without anything having been changed there."""
 
     passed: bool = Field(description="No finding is an error.")
@@ -89,15 +89,15 @@ def remove_destination(key: str) -> tuple[str, int]:
 
 @blueprint.post("/v1/destinations/<key>/check")
 @requires("manage")
-@blueprint.output(CheckAnswer)
+@blueprint.output(DestinationCheckAnswer)
 @blueprint.doc(
     summary="Ask the platform whether this destination would work",
     description="A validate-only call. Warnings say what the account may do with a secondary signal.",
 )
-def check_destination(key: str) -> CheckAnswer:
+def check_destination(key: str) -> DestinationCheckAnswer:
     """Check one destination."""
     stores = services().stores
     with stores.control.reading() as session:
         row = get_destination(session, project_id(), key)
     findings = connect(stores.cipher, row).check()
-    return CheckAnswer(passed=all(finding.level != "error" for finding in findings), findings=findings)
+    return DestinationCheckAnswer(passed=all(finding.level != "error" for finding in findings), findings=findings)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import msgspec
 from apiflask import APIBlueprint
 from flask import Response, request
+from msgspec import Meta, Struct
 from pydantic import BaseModel, Field
 
 from optimizer.api._auth import requires
-from optimizer.api._bodies import cached_body, describes_body, refuse_deep_nesting
+from optimizer.api._bodies import cached_body, decodes, refuse_deep_nesting
 from optimizer.api._context import now, project_id, services
 from optimizer.api._pages import Page, decode_cursor, encode_cursor
 from optimizer.errors import InvalidInputError, TooLargeError, UnreadableInputError
 from optimizer.ingest.aside import SetAside
+from optimizer.ingest.counts import Count
+from optimizer.ingest.event import Event, Exposure
 from optimizer.ingest.recent import RecentEvent, RecentFilter, recent_events
 from optimizer.ingest.service import Origin
 
@@ -57,28 +60,35 @@ class RecentList(BaseModel):
     next_cursor: str | None
 
 
-class EventsBody(BaseModel):
-    """Up to 2 500 events."""
+class EventsBody(Struct):
+    """Up to 2 500 events; each is judged by itself."""
 
-    events: list[dict[str, Any]] = Field(description="Events; only `name` is required. See docs/ingest.md.")
-
-
-class ExposuresBody(BaseModel):
-    """Up to 2 500 exposures."""
-
-    exposures: list[dict[str, Any]] = Field(description="experiment, variant, user_id or anonymous_id, timestamp.")
+    events: Annotated[list[Event], Meta(max_length=MAXIMUM_BATCH)]
 
 
-class CountsBody(BaseModel):
-    """Up to 2 500 daily totals."""
+class ExposuresBody(Struct):
+    """Up to 2 500 exposures; each is judged by itself."""
 
-    system: str = Field(description="Which tool counted, for example `swetrix`; part of the replacement key.")
-    counts: list[dict[str, Any]] = Field(description="date, name, visitors, occurrences, value, dimensions, …")
+    exposures: Annotated[list[Exposure], Meta(max_length=MAXIMUM_BATCH)]
+
+
+class CountsBody(Struct):
+    """Up to 2 500 daily totals; each is judged by itself."""
+
+    system: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=MAXIMUM_SYSTEM_LENGTH,
+            description="Which tool counted, for example `swetrix`; part of the replacement key.",
+        ),
+    ]
+    counts: Annotated[list[Count], Meta(max_length=MAXIMUM_BATCH)]
 
 
 @blueprint.post("/v1/events")
 @requires("ingest")
-@describes_body(EventsBody)
+@decodes(EventsBody)
 @blueprint.output(IngestAnswer)
 @blueprint.doc(
     summary="Store events",
@@ -92,7 +102,7 @@ def store_events() -> Response:
 
 @blueprint.post("/v1/events/validate")
 @requires("ingest")
-@describes_body(EventsBody)
+@decodes(EventsBody)
 @blueprint.output(IngestAnswer)
 @blueprint.doc(
     summary="Check events without storing them",
@@ -133,7 +143,7 @@ def recover_events(body: SetAside) -> RecoveredAnswer:
 
 @blueprint.post("/v1/exposures")
 @requires("ingest")
-@describes_body(ExposuresBody)
+@decodes(ExposuresBody)
 @blueprint.output(IngestAnswer)
 @blueprint.doc(summary="Store exposures", description="Who saw which variant; the first exposure of a unit counts.")
 def store_exposures() -> Response:
@@ -144,7 +154,7 @@ def store_exposures() -> Response:
 
 @blueprint.post("/v1/counts")
 @requires("ingest")
-@describes_body(CountsBody)
+@decodes(CountsBody)
 @blueprint.output(IngestAnswer)
 @blueprint.doc(
     summary="Store daily totals",

@@ -29,7 +29,6 @@ def _register(wire_format: WireFormat, path: str) -> None:
         summary=f"{wire_format.title}: {path}",
         description=f"The key stands {wire_format.where_the_key_is}. See docs/ingest.md.",
         security="bearer",
-        operation_id=name,
         responses=responses,
     )
     blueprint.add_url_rule(path, name, described(view), methods=["POST"])

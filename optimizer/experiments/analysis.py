@@ -15,7 +15,7 @@ from optimizer.core.stats.figures import Measure
 from optimizer.core.stats.multiplicity import holm
 from optimizer.errors import InvalidInputError, Problem
 from optimizer.experiments.answers import (
-    MetricAnswer,
+    MetricResult,
     ResultAnswer,
     check_answers,
     comparison_answer,
@@ -87,7 +87,7 @@ def analyse(request: AnalysisRequest) -> ResultAnswer:
         planned=request.planned_visitors,
     )
     kind: Literal["proportion", "sum"] = "proportion" if proportion else "sum"
-    metric = MetricAnswer(
+    metric = MetricResult(
         metric="conversion",
         role="primary",
         type=kind,

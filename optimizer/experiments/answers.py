@@ -103,7 +103,7 @@ class SeriesPoint(BaseModel):
     relative_interval: Pair | None
 
 
-class MetricAnswer(BaseModel):
+class MetricResult(BaseModel):
     """One metric."""
 
     metric: str
@@ -179,7 +179,7 @@ class SplitValue(BaseModel):
 
     value: str
     units: dict[str, int]
-    metrics: list[MetricAnswer]
+    metrics: list[MetricResult]
 
 
 class DimensionAnswer(BaseModel):
@@ -197,7 +197,7 @@ class ResultAnswer(BaseModel):
     alpha: float
     units: dict[str, int]
     checks: list[CheckAnswer]
-    metrics: list[MetricAnswer]
+    metrics: list[MetricResult]
     decision: DecisionAnswer
     warnings: list[str] = Field([], description="What a careful reader should know.")
     plan: PlanAnswer | None = None

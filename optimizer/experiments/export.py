@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
-from optimizer.experiments.answers import ComparisonAnswer, MetricAnswer, ResultAnswer, VariantAnswer
+from optimizer.experiments.answers import ComparisonAnswer, MetricResult, ResultAnswer, VariantAnswer
 
 Cell = str | int | float | bool | None
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -34,7 +34,7 @@ def _safe(cell: Cell) -> Cell:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
-def _row(metric: MetricAnswer, comparison: ComparisonAnswer) -> dict[str, Cell]:
+def _row(metric: MetricResult, comparison: ComparisonAnswer) -> dict[str, Cell]:
     arms = {variant.variant: variant for variant in metric.variants}
     return {
         "metric": metric.metric,

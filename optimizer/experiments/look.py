@@ -17,7 +17,7 @@ from optimizer.core.stats.multiplicity import benjamini_hochberg, holm
 from optimizer.core.stats.quantiles import QUANTILE
 from optimizer.experiments.answers import (
     GoalForecast,
-    MetricAnswer,
+    MetricResult,
     ResultAnswer,
     SeriesPoint,
     check_answers,
@@ -189,10 +189,10 @@ def roles_of(experiment: Experiment) -> list[tuple[Role, str]]:
     return [(role, key) for role, keys in named for key in keys]
 
 
-def metric_answer(found: Examined, exposed: Mapping[str, int], series: Sequence[SeriesPoint] = ()) -> MetricAnswer:
+def metric_answer(found: Examined, exposed: Mapping[str, int], series: Sequence[SeriesPoint] = ()) -> MetricResult:
     """Give one metric the shape of the contract."""
     kind: Kind = found.metric.type  # type: ignore[assignment] # checked when it was stored
-    return MetricAnswer(
+    return MetricResult(
         metric=found.metric.key,
         role=found.role,
         type=kind,

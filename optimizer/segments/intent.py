@@ -16,7 +16,7 @@ from optimizer.storage.tables import EventDefinition, Segment, SegmentMember, Un
 MERGERS = 3  # a visitor became a user, who has another id now: two, and one to spare
 
 
-class RecentEvent(BaseModel):
+class IntentEvent(BaseModel):
     """One event that a unit did in the last 30 days."""
 
     event: str
@@ -33,8 +33,8 @@ class Intent(BaseModel):
     user_id: str | None
     anonymous_id: str | None = Field(description="For visitors without a user id.")
     segments: list[str] = Field(description="Keys of the segments it is in.")
-    micro_conversions: list[RecentEvent] = Field(description="Of the last 30 days, newest first.")
-    conversions: list[RecentEvent] = Field(description="The same of events that the catalog calls macro.")
+    micro_conversions: list[IntentEvent] = Field(description="Of the last 30 days, newest first.")
+    conversions: list[IntentEvent] = Field(description="The same of events that the catalog calls macro.")
     conversion_likelihood: float | None = Field(
         description="How likely it is to convert soon; null without a model. Predicted, not caused."
     )
@@ -78,7 +78,7 @@ def read_intent(session: Session, project_id: int, asked: str, *, now: dt.dateti
     segments = _segments(session, project_id, [unit] if profile else [f"u:{asked}", f"a:{asked}"])
     kinds = _kinds(session, project_id, [one["event"] for one in profile.events] if profile else [])
     recent = [
-        RecentEvent(**one, kind=kinds.get(one["event"]))
+        IntentEvent(**one, kind=kinds.get(one["event"]))
         for one in (profile.events if profile else [])
         if dt.datetime.fromisoformat(one["last_at"]) > now - HISTORY
     ]

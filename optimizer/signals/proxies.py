@@ -21,7 +21,7 @@ from optimizer.signals.history import History, read_history
 from optimizer.signals.proxy_shapes import (
     CandidateAnswer,
     ChangeAnswer,
-    DecisionAnswer,
+    DecisionValueAnswer,
     ForecastAnswer,
     MixtureAnswer,
     NaiveAnswer,
@@ -176,11 +176,11 @@ def _proxy_per_goal(found: Assessment) -> float | None:
     return float(found.covariance[0, -1] / found.covariance[-1, -1])
 
 
-def _decision(found: Assessment) -> DecisionAnswer | None:
+def _decision(found: Assessment) -> DecisionValueAnswer | None:
     if found.decision is None:
         return None
     error = found.decision.standard_error
-    return DecisionAnswer(
+    return DecisionValueAnswer(
         gain=found.decision.gain,
         standard_error=error if math.isfinite(error) else None,
         perfect=found.decision.perfect,

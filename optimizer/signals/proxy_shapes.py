@@ -46,7 +46,7 @@ class NaiveAnswer(BaseModel):
     decision_share: float | None
 
 
-class DecisionAnswer(BaseModel):
+class DecisionValueAnswer(BaseModel):
     """What it is worth to ship when the proxy's z exceeds the threshold, in the goal's own unit."""
 
     gain: float = Field(description="Mean goal effect won per past comparison, by thinning, at half its size.")
@@ -122,7 +122,7 @@ class CandidateAnswer(BaseModel):
     clipped: bool = Field(description="Whether a negative eigenvalue was set to 0 for quality; never for the slope.")
     sign_agreement: float | None = Field(description="Chance that true effects have one sign.")
     opposite_sign_risk: float | None = Field(description="Chance that one ships and the goal gets worse.")
-    decision_value: DecisionAnswer | None
+    decision_value: DecisionValueAnswer | None
     forecast: ForecastAnswer | None
     naive: NaiveAnswer
     stopping: StoppingAnswer

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from optimizer import wording
-from optimizer.experiments.answers import ComparisonAnswer, MetricAnswer
+from optimizer.experiments.answers import ComparisonAnswer, MetricResult
 from optimizer.experiments.report import Report
 from optimizer.web.drawing import Spec, render
 from optimizer.web.pictures import report_forest, series_diagram
@@ -68,7 +68,7 @@ def _window(hours: float | None) -> str:
     return f"within {wording.days(int(hours // 24))}" if hours % 24 == 0 else f"within {hours:g} hours"
 
 
-def _verdict(report: Report, metric: MetricAnswer, found: ComparisonAnswer) -> str:
+def _verdict(report: Report, metric: MetricResult, found: ComparisonAnswer) -> str:
     if found.status != "ok":
         return found.detail or found.status.replace("_", " ")
     return VERDICTS[wording.verdict(found, less_is_better=metric.metric in report.decreasing)]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from optimizer import wording
-from optimizer.experiments.answers import ComparisonAnswer, MetricAnswer, ResultAnswer, SeriesPoint
+from optimizer.experiments.answers import ComparisonAnswer, MetricResult, ResultAnswer, SeriesPoint
 from optimizer.experiments.report import LookPoint, Report, headline
 from optimizer.web.charts import Axis, Estimate, Line, Tone, diagram, forest
 from optimizer.web.drawing import Spec
@@ -104,7 +104,7 @@ def _grown(report: Report, points: Points, how: str, subtitle: str) -> Spec:
     )
 
 
-def _estimate(metric: MetricAnswer, found: ComparisonAnswer, less_is_better: bool, margin: float | None) -> Estimate:
+def _estimate(metric: MetricResult, found: ComparisonAnswer, less_is_better: bool, margin: float | None) -> Estimate:
     tolerated = None if margin is None else (margin if less_is_better else -margin)
     return Estimate(
         label=metric.metric,

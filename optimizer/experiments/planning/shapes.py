@@ -14,7 +14,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 MAXIMUM_VARIANTS = 20
 
 
-class GuardrailRequest(BaseModel):
+class PlannedGuardrailRequest(BaseModel):
     """A metric that a winner must not break."""
 
     model_config = ConfigDict(extra="forbid")
@@ -33,7 +33,7 @@ class PlanRequest(BaseModel):
 
     goal: Name = Field(description="The macro conversion under study: an event's name or a metric's key.")
     proxies: list[Name] = Field(default_factory=list, max_length=20, description="Micro conversions to compare.")
-    guardrails: list[GuardrailRequest] = Field(
+    guardrails: list[PlannedGuardrailRequest] = Field(
         default_factory=list,
         max_length=20,
         description="Shown not to be broken: each gets power 1 − β/(G+1).",
