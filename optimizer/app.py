@@ -24,6 +24,7 @@ import optimizer.api
 import optimizer.jobs
 from optimizer.api import _bodies, _cors, _documentation, _metrics, _problems
 from optimizer.api._context import EXTENSION, Services, services
+from optimizer.api._routes import ReadRule
 from optimizer.catalog.keys import OpenedKeys, ensure_bootstrap_key
 from optimizer.catalog.projects import ensure_default_project, find_project
 from optimizer.catalog.sites import Sites
@@ -160,6 +161,7 @@ def create_app(
         json_errors=False,
         static_folder=None,  # type: ignore[arg-type] # Flask takes None for "no static files"; APIFlask's hint does not
     )
+    app.url_rule_class = ReadRule
     keys, sites = OpenedKeys(stores.control), Sites(stores.control)
     app.extensions[EXTENSION] = Services(
         settings, stores, ingest, keys, sites, assigning, clock, schedule, threading.Event(), presenter

@@ -30,7 +30,7 @@ from optimizer.sandbox.shoppers import shifted
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Keep the data there [default: a temporary folder, removed at the end].",
+    help="Keep the data and report.json there [default: a temporary folder, removed at the end].",
 )
 def command(*, as_json: bool, seed: int, data_dir: Path | None) -> None:
     r"""Run the whole loop once: plan, analyse, import, score, feed back, bring back.
@@ -47,12 +47,18 @@ def command(*, as_json: bool, seed: int, data_dir: Path | None) -> None:
     with _folder(data_dir) as folder, _services(folder, key) as (url, sandbox_url), _progress() as progress:
         report = _run(steps.Api(url, key), sandbox_url, clickstream, seed, progress)
         progress.stop()
-        if as_json:
-            click.echo(json.dumps(report, indent=2))
-        else:
-            print_report(Console(highlight=False), report)
+        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        show(report, as_json=as_json)
         if stays:
             _serve_on(url, sandbox_url, key)
+
+
+def show(report: dict[str, Any], *, as_json: bool) -> None:
+    """Print the report, in words or as JSON."""
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        print_report(Console(highlight=False), report)
 
 
 def _run(api: steps.Api, sandbox_url: str, clickstream: Any, seed: int, progress: Progress) -> dict[str, Any]:  # noqa: ANN401 - a pyarrow table

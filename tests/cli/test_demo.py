@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-DEMO = [sys.executable, "-m", "optimizer.cli.main", "demo"]
+from optimizer.cli.demo import show
+
+Run = tuple[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def report() -> dict[str, Any]:
-    done = subprocess.run([*DEMO, "--json"], capture_output=True, text=True, timeout=240, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """What it printed and the report that it kept."""
+    folder = tmp_path_factory.mktemp("demo")
+    command: list[str | Path] = [sys.executable, "-m", "optimizer.cli.main", "demo", "--data-dir", folder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+    return done.stdout, json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def report(run: Run) -> dict[str, Any]:
+    return run[1]
 
 
 @pytest.mark.xdist_group("demo")
@@ -56,8 +66,7 @@ class TestTheReport:
         assert segment["fitting"] > segment["members"] > 0
         assert all(one["items"] for one in segment["examples"])
 
-    def test_off_a_terminal_it_prints_words_and_ends(self) -> None:
-        done = subprocess.run(DEMO, capture_output=True, text=True, timeout=240, check=True)
+    def test_off_a_terminal_it_prints_words_and_ends(self, run: Run) -> None:
         for question in (
             "Which experiment",
             "Where are people lost",
@@ -65,6 +74,12 @@ class TestTheReport:
             "ad platforms learn",
             "bring back",
         ):
-            assert question in done.stdout
-        assert "+0.076590" in done.stdout
-        assert "example.com" not in done.stdout
+            assert question in run[0]
+        assert "+0.076590" in run[0]
+        assert "example.com" not in run[0]
+
+    def test_as_json_it_prints_the_report_alone(
+        self, report: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        show(report, as_json=True)
+        assert json.loads(capsys.readouterr().out) == report
