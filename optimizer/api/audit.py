@@ -11,7 +11,7 @@ from optimizer.api._auth import requires
 from optimizer.api._context import now, project_id, services
 from optimizer.api._pages import Page, decode_cursor, encode_cursor
 from optimizer.signals.audit import AuditAnswer, AuditRequest, audit_catalog
-from optimizer.signals.reports import get_report, list_reports, report_number
+from optimizer.signals.reports import get_report, list_reports, readable, report_number
 from optimizer.storage.tables import StoredReport
 
 blueprint = APIBlueprint("audit", __name__, tag="Catalog")
@@ -62,7 +62,8 @@ def read_audits(query: Page) -> AuditList:
         rows = list_reports(session, project_id(), "catalog_audit", before=before, limit=query.limit + 1)
     page = rows[: query.limit]
     following = encode_cursor(page[-1].number) if len(rows) > query.limit else None
-    return AuditList(data=[_heading(row) for row in page], next_cursor=following)
+    headings = [_heading(row, found) for row, found in readable(page, AuditAnswer)]
+    return AuditList(data=headings, next_cursor=following)
 
 
 @blueprint.get("/v1/catalog/audits/<number>")
@@ -72,12 +73,11 @@ def read_audits(query: Page) -> AuditList:
 def read_stored_audit(number: str) -> AuditAnswer:
     """Read one stored audit."""
     with services().stores.control.reading() as session:
-        row = get_report(session, project_id(), "catalog_audit", report_number(number))
-    return AuditAnswer.model_validate(row.document)
+        _, found = get_report(session, project_id(), "catalog_audit", report_number(number), AuditAnswer)
+    return found
 
 
-def _heading(row: StoredReport) -> AuditHeading:
-    found = AuditAnswer.model_validate(row.document)
+def _heading(row: StoredReport, found: AuditAnswer) -> AuditHeading:
     return AuditHeading(
         number=row.number,
         made_at=row.made_at,

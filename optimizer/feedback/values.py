@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from optimizer.feedback.telling import Values
 from optimizer.signals.asked import Asked, asked_by_rules, predicted_rules
 from optimizer.signals.goal import default_goal
-from optimizer.signals.reports import list_reports, store_report
+from optimizer.signals.reports import list_reports, readable, store_report
 from optimizer.signals.value_shapes import ValueTable
 from optimizer.signals.values import value_table
 from optimizer.storage.stores import Stores
@@ -70,11 +70,7 @@ def values_in_use(stores: Stores, project_id: int, *, now: dt.datetime) -> Value
 def _table(stores: Stores, project_id: int, goal: str, asked: Asked, *, now: dt.datetime) -> ValueTable:
     with stores.control.reading() as session:
         rows = list_reports(session, project_id, "value_table", limit=LOOKED_BACK)
-    for row in rows:
-        try:
-            held = ValueTable.model_validate(row.document)
-        except ValidationError:  # of another version of this service
-            continue
+    for _, held in readable(rows, ValueTable):
         if held.goal == goal and held.asked == asked and held.computed_at > now - LEARNED_ANEW[held.status]:
             return held
     found = value_table(stores, project_id, goal, asked, now=now)

@@ -55,17 +55,20 @@ class Person(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True
 class Event(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
     """One thing one visitor did at one time. Only `name` is required."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=200)]
-    event_id: Identifier | None = None
-    timestamp: Moment | None = None
-    user_id: Identifier | None = None
-    anonymous_id: Identifier | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=200, description="Kept in canonical form: `add_to_cart`.")]
+    event_id: Annotated[Identifier | None, Meta(description="Without one a retry cannot be recognised.")] = None
+    timestamp: Annotated[Moment | None, Meta(description="When it happened; receipt when omitted.")] = None
+    user_id: Annotated[Identifier | None, Meta(description="Of somebody known; stands before anonymous_id.")] = None
+    anonymous_id: Annotated[Identifier | None, Meta(description="Of a visitor, as the tracker knows them.")] = None
     session_id: Identifier | None = None
-    properties: dict[str, Any] = {}
-    value: float | None = None
-    currency: Currency | None = None
+    properties: Annotated[dict[str, Any], Meta(description="Whatever metrics and segments filter by.")] = {}
+    value: Annotated[float | None, Meta(description="What it was worth, in `currency`.")] = None
+    currency: Annotated[Currency | None, Meta(description="ISO 4217; the project's when omitted.")] = None
     context: Context = Context()
-    click_ids: dict[Annotated[str, Meta(max_length=40)], Annotated[str, Meta(max_length=1000)] | None] = {}
+    click_ids: Annotated[
+        dict[Annotated[str, Meta(max_length=40)], Annotated[str, Meta(max_length=1000)] | None],
+        Meta(description="Of ad platforms, by parameter: `gclid`, `fbclid`, …"),
+    ] = {}
     consent: ConsentSignals = ConsentSignals()
     user: Person = Person()
 
@@ -78,8 +81,8 @@ class Exposure(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=Tr
     user_id: Identifier | None = None
     anonymous_id: Identifier | None = None
     timestamp: Moment | None = None
-    exposure_id: Identifier | None = None
-    session_id: Identifier | None = None
+    exposure_id: Annotated[Identifier | None, Meta(description="Dedup key, as an event's event_id.")] = None
+    session_id: Annotated[Identifier | None, Meta(description="Of experiments whose unit is the session.")] = None
 
 
 class Alias(Struct, frozen=True):

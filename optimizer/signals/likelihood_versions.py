@@ -13,13 +13,14 @@ from optimizer.errors import ConflictError, NotFoundError
 from optimizer.signals.goal import default_goal
 from optimizer.signals.likelihood import LikelihoodRequest, ModelCard, train
 from optimizer.signals.recent import Recipe
-from optimizer.signals.reports import get_report, list_reports, store_report
+from optimizer.signals.reports import get_report, list_reports, readable, store_report
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import StoredReport
 
 RETRAINED_AFTER = dt.timedelta(days=7)
 USED_FOR = dt.timedelta(days=35)  # a model that no newer one has confirmed for so long is of another season
 LOOKED_BACK = 10
+Kept = tuple[StoredReport, ModelCard]
 
 
 class ModelVersion(ModelCard):
@@ -64,7 +65,7 @@ def list_versions(
     with stores.control.reading() as session:
         used = _used(session, project_id, now=now)
         rows = list_reports(session, project_id, "likelihood_model", before=before, limit=limit)
-    return [_version(row, used) for row in rows]
+    return [_version(row, card, used) for row, card in readable(rows, ModelCard)]
 
 
 def read_version(stores: Stores, project_id: int, number: int | None, *, now: dt.datetime) -> ModelVersion:
@@ -76,20 +77,21 @@ def read_version(stores: Stores, project_id: int, number: int | None, *, now: dt
     with stores.control.reading() as session:
         used = _used(session, project_id, now=now)
         if number is not None:
-            return _version(get_report(session, project_id, "likelihood_model", number), used)
-        newest = list_reports(session, project_id, "likelihood_model")
-    if not newest:
+            return _version(*get_report(session, project_id, "likelihood_model", number, ModelCard), used)
+        newest = _newest(session, project_id)
+    if newest is None:
         raise NotFoundError("No model was trained yet. POST /v1/signals/likelihood trains one.")
-    return _version(newest[0], used)
+    return _version(*newest, used)
 
 
 def model_in_use(stores: Stores, project_id: int, *, now: dt.datetime) -> Scoring | None:
     """Return what scores units now: the newest card that was not refused, for at most 35 days."""
     with stores.control.reading() as session:
-        row = _used(session, project_id, now=now)
-    if row is None:
+        used = _used(session, project_id, now=now)
+    if used is None:
         return None
-    return Scoring(row.number, *ModelCard.model_validate(row.document).linear())
+    row, card = used
+    return Scoring(row.number, *card.linear())
 
 
 def needed_model(stores: Stores, project_id: int, *, now: dt.datetime) -> Scoring:
@@ -102,34 +104,37 @@ def needed_model(stores: Stores, project_id: int, *, now: dt.datetime) -> Scorin
     if found is not None:
         return found
     with stores.control.reading() as session:
-        newest = list_reports(session, project_id, "likelihood_model")
-    why = f"The newest model does not hold: {newest[0].document['reason']}" if newest else "No model was trained yet."
+        newest = _newest(session, project_id)
+    why = f"The newest model does not hold: {newest[1].reason}" if newest else "No model was trained yet."
     raise ConflictError(f"{why} Conditions on conversion_likelihood need one: POST /v1/signals/likelihood.")
 
 
 def is_due(session: Session, project_id: int, *, now: dt.datetime) -> bool:
     """Whether a project's newest card is a week old, or there is none."""
-    newest = list_reports(session, project_id, "likelihood_model")
-    return not newest or newest[0].made_at <= now - RETRAINED_AFTER
+    newest = _newest(session, project_id)
+    return newest is None or newest[0].made_at <= now - RETRAINED_AFTER
 
 
 def wanted_again(session: Session, project_id: int) -> LikelihoodRequest | None:
     """Return what was asked for last, to be learned anew, or the project's goal; None without one."""
-    newest = list_reports(session, project_id, "likelihood_model")
-    if not newest:
+    newest = _newest(session, project_id)
+    if newest is None:
         goal = default_goal(session, project_id)
         return LikelihoodRequest(goal=goal) if goal else None
-    return LikelihoodRequest(goal=newest[0].document["goal"], horizon_days=newest[0].document["horizon_days"])
+    return LikelihoodRequest(goal=newest[1].goal, horizon_days=newest[1].horizon_days)
 
 
-def _used(session: Session, project_id: int, *, now: dt.datetime) -> StoredReport | None:
-    for row in list_reports(session, project_id, "likelihood_model", limit=LOOKED_BACK):
-        if row.made_at < now - USED_FOR:
-            return None
-        if row.document["status"] == "ok":
-            return row
-    return None
+def _newest(session: Session, project_id: int) -> Kept | None:
+    cards = readable(list_reports(session, project_id, "likelihood_model", limit=LOOKED_BACK), ModelCard)
+    return cards[0] if cards else None
 
 
-def _version(row: StoredReport, used: StoredReport | None) -> ModelVersion:
-    return ModelVersion(**row.document, version=row.number, in_use=used is not None and used.number == row.number)
+def _used(session: Session, project_id: int, *, now: dt.datetime) -> Kept | None:
+    rows = list_reports(session, project_id, "likelihood_model", limit=LOOKED_BACK)
+    holding = ((row, card) for row, card in readable(rows, ModelCard) if card.status == "ok")
+    return next(((row, card) for row, card in holding if row.made_at >= now - USED_FOR), None)
+
+
+def _version(row: StoredReport, card: ModelCard, used: Kept | None) -> ModelVersion:
+    in_use = used is not None and used[0].number == row.number
+    return ModelVersion(**card.model_dump(), version=row.number, in_use=in_use)

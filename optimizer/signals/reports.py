@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from sqlmodel import Session, col, func, select
 
 from optimizer.errors import NotFoundError
 from optimizer.storage.tables import StoredReport
 
 Kind = Literal["catalog_audit", "likelihood_model", "value_table"]
+Document = TypeVar("Document", bound=BaseModel)
 LONGEST_NUMBER = 9  # digits: what every database holds in an integer
 
 
@@ -46,11 +48,24 @@ def list_reports(
     return list(session.exec(wanted.order_by(col(StoredReport.number).desc()).limit(limit)))
 
 
-def get_report(session: Session, project_id: int, kind: Kind, number: int) -> StoredReport:
+def readable(rows: Iterable[StoredReport], model: type[Document]) -> list[tuple[StoredReport, Document]]:
+    """Read documents; those that another version of the service wrote with other fields are left out."""
+    found = []
+    for row in rows:
+        try:
+            found.append((row, model.model_validate(row.document)))
+        except ValidationError:
+            continue
+    return found
+
+
+def get_report(
+    session: Session, project_id: int, kind: Kind, number: int, model: type[Document]
+) -> tuple[StoredReport, Document]:
     """Read one document.
 
     Raises:
-        NotFoundError: There is none of this number.
+        NotFoundError: There is none of this number, or none that this version of the service can read.
     """
     row = session.exec(
         select(StoredReport).where(
@@ -61,7 +76,10 @@ def get_report(session: Session, project_id: int, kind: Kind, number: int) -> St
         newest = list_reports(session, project_id, kind)
         known = f"they are numbered 1 to {newest[0].number}" if newest else "none was made yet"
         raise NotFoundError(f"There is no report of this number: {known}.")
-    return row
+    found = readable([row], model)
+    if not found:
+        raise NotFoundError("Another version of the service made this report, with fields that this one cannot read.")
+    return found[0]
 
 
 def report_number(text: str) -> int:

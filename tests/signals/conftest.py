@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlmodel import select
 
 from optimizer.api._context import EXTENSION
 from optimizer.app import close_app, create_app
 from optimizer.catalog.keys import create_key
 from optimizer.settings import Settings
+from optimizer.storage.stores import Stores
+from optimizer.storage.tables import StoredReport
 from tests.conftest import NOON, SECRET, Clock, KeyedClient
 
 Add = Callable[[list[dict[str, Any]]], None]
@@ -68,3 +71,16 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterat
         key = create_key(session, 1, "admin", now=clock.now)[1]
     yield KeyedClient(app.test_client(), key)
     close_app(app)
+
+
+@pytest.fixture
+def forget_field(stores: Stores) -> Callable[[str, int], None]:
+    """Take a field out of a stored report, as if another version of the service had written it."""
+
+    def forget(field: str, number: int) -> None:
+        with stores.control.session() as session:
+            row = session.exec(select(StoredReport).where(StoredReport.number == number)).one()
+            row.document = {name: value for name, value in row.document.items() if name != field}
+            session.add(row)
+
+    return forget

@@ -178,6 +178,19 @@ def test_the_job_writes_one_audit_a_quarter_that_stays_as_it_was(
         assert client.get(f"/v1/catalog/audits/{number}").status_code == 404
 
 
+def test_an_audit_with_another_versions_fields_is_left_out(
+    app: APIFlask, client: KeyedClient, clock: Clock, forget_field: Callable[[str, int], None]
+) -> None:
+    send(client, {"name": "add_to_cart", "user_id": "u1"})
+    for days in (1, 90):
+        app.extensions[EXTENSION].schedule.run_now("audit_catalog", now=clock.forward(days=days))
+    forget_field("names", 1)
+    assert [one["number"] for one in client.get("/v1/catalog/audits").json["data"]] == [2]
+    answer = client.get("/v1/catalog/audits/1")
+    assert answer.status_code == 404
+    assert "Another version" in answer.json["detail"]
+
+
 def test_another_projects_audits_are_not_ours(client: KeyedClient, client_of: Callable[..., KeyedClient]) -> None:
     send(client, {"name": "add_to_cart", "user_id": "u1"})
     assert audit(client_of("second"))["names"] == 0

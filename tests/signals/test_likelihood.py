@@ -206,6 +206,27 @@ def test_a_version_is_trained_numbered_used_and_drawn(
     assert client.get("/v1/signals/likelihood").json["in_use"] is False  # of another season
 
 
+def test_a_card_with_another_versions_fields_is_not_used_and_made_anew(
+    app: APIFlask,
+    client: KeyedClient,
+    add_visitors: Callable[..., None],
+    clock: Clock,
+    forget_field: Callable[[str, int], None],
+) -> None:
+    add_visitors(2_500)
+    client.put("/v1/catalog/events/purchase", json={"kind": "macro"})
+    assert client.post("/v1/signals/likelihood", json={"goal": "purchase"}).json["in_use"] is True
+    forget_field("top_features", 1)
+    assert client.get("/v1/signals/likelihood").status_code == 404
+    assert client.get("/v1/signals/likelihood/versions/1").status_code == 404
+    assert client.get("/v1/signals/likelihood/versions").json["data"] == []
+    rule = {"definition": {"all": [{"conversion_likelihood": {"at_least": 0.1}}]}}
+    assert client.post("/v1/segments/preview", json=rule).status_code == 409
+    ran = app.extensions[EXTENSION].schedule.run_now("train_likelihood", now=clock.now).summary
+    assert ran == {"projects": {"1": "ok"}, "failed": []}
+    assert client.get("/v1/signals/likelihood").json["version"] == 2
+
+
 def test_the_job_trains_weekly_where_there_is_a_goal(
     app: APIFlask, client: KeyedClient, add_events: Add, clock: Clock
 ) -> None:
