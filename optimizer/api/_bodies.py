@@ -22,7 +22,8 @@ from optimizer.ingest.decode import has_nul
 
 Model = TypeVar("Model", bound=BaseModel)
 View = TypeVar("View", bound=Callable[..., Any])
-DECODED_BODY = "decoded_body"  # attribute of a view; the documentation reads it
+DECODED_BODY = "decoded_body"  # attributes of a view; the documentation reads them
+OPTIONAL_BODY = "optional_body"
 MAXIMUM_BODY_BYTES = 5_000_000
 MAXIMUM_NESTING = 64
 _ESCAPE = rb"\ufffd"
@@ -152,10 +153,11 @@ def invalid_input(error: ValidationError, base: str = "") -> InvalidInputError:
     return InvalidInputError(f"{len(problems)} field(s) do not fit: {named}. Nothing was changed.", problems)
 
 
-def describes_body(model: type[BaseModel]) -> Callable[[View], View]:
+def describes_body(model: type[BaseModel], *, required: bool = True) -> Callable[[View], View]:
     """Document the body of a view that validates it by itself."""
 
     def decorate(view: View) -> View:
+        setattr(view, OPTIONAL_BODY, not required)
         spec = getattr(view, "_spec", {})
         body = registry.create_adapter(model).schema
         view._spec = {**spec, "body": body, "content_type": "application/json"}  # type: ignore[attr-defined] # noqa: SLF001 - APIFlask's own slot

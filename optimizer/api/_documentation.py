@@ -16,7 +16,8 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from pydantic import BaseModel
 
 from optimizer.api._auth import NEEDED_SCOPE
-from optimizer.api._bodies import DECODED_BODY
+from optimizer.api._bodies import DECODED_BODY, OPTIONAL_BODY
+from optimizer.api._examples import EXAMPLES
 from optimizer.api._forms import MEDIA_TYPES
 from optimizer.api._problems import ProblemDocument, Refusal
 
@@ -41,7 +42,7 @@ def install(app: APIFlask) -> None:
     app.security_schemes = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "A key of one project; it has one scope."}
     }
-    app.spec_processor(lambda spec: _with_each_once(_with_forms(_with_refusals(_with_views(app, _with_tags(spec))))))
+    app.spec_processor(lambda spec: _completed(app, spec))
     page = get_swaggerui_blueprint(
         "/docs",
         "/openapi.json",
@@ -56,22 +57,31 @@ def install(app: APIFlask) -> None:
     app.register_blueprint(page)
 
 
+def _completed(app: APIFlask, spec: Any) -> Any:  # noqa: ANN401 - a document
+    spec = _with_bodies(app, _with_views(app, _with_tags(spec)))
+    return _with_each_once(_with_forms(_with_refusals(spec)))
+
+
 def _with_views(app: APIFlask, spec: Any) -> Any:  # noqa: ANN401 - a document
-    # What a view knows and APIFlask does not tell: its name, for a client's function, its scope, what it decodes.
-    for rule in app.url_map.iter_rules():
-        described = spec["paths"].get(re.sub(r"<(\w+)>", r"{\1}", rule.rule), {})
-        view = app.view_functions[rule.endpoint]
-        scope, body = getattr(view, NEEDED_SCOPE, None), getattr(view, DECODED_BODY, None)
-        for method in described.keys() & {method.lower() for method in rule.methods or ()}:
-            operation = described[method]
-            operation["operationId"] = rule.endpoint.rpartition(".")[2]
-            if scope is not None:
-                needs = f"Takes a key with the scope `{scope}`."
-                operation["description"] = f"{operation.get('description', '')} {needs}".strip()
-            if body is not None:
-                (schema,), parts = msgspec.json.schema_components([body], ref_template="#/components/schemas/{name}")
-                operation["requestBody"] = {"content": {"application/json": {"schema": schema}}, "required": True}
-                _add(spec["components"]["schemas"], parts)
+    for name, view, operation in _views(app, spec):
+        operation["operationId"] = name
+        scope = getattr(view, NEEDED_SCOPE, None)
+        if scope is not None:
+            needs = f"Takes a key with the scope `{scope}`."
+            operation["description"] = f"{operation.get('description', '')} {needs}".strip()
+    return spec
+
+
+def _with_bodies(app: APIFlask, spec: Any) -> Any:  # noqa: ANN401 - a document
+    for name, view, operation in _views(app, spec):
+        decoded = getattr(view, DECODED_BODY, None)
+        if decoded is not None:
+            (schema,), parts = msgspec.json.schema_components([decoded], ref_template="#/components/schemas/{name}")
+            operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+            _add(spec["components"]["schemas"], parts)
+        if "requestBody" in operation:
+            operation["requestBody"]["required"] = not getattr(view, OPTIONAL_BODY, False)
+            operation["requestBody"]["content"]["application/json"]["example"] = EXAMPLES[name]
     return spec
 
 
@@ -132,3 +142,11 @@ def _schemas(model: type[BaseModel]) -> dict[str, Any]:
 def _operations(spec: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - a document
     for path, described in spec["paths"].items():
         yield from ((path, operation) for method, operation in described.items() if method in METHODS)
+
+
+def _views(app: APIFlask, spec: Any) -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401 - a document
+    for rule in app.url_map.iter_rules():
+        described = spec["paths"].get(re.sub(r"<(\w+)>", r"{\1}", rule.rule), {})
+        view, name = app.view_functions[rule.endpoint], rule.endpoint.rpartition(".")[2]
+        for method in described.keys() & {method.lower() for method in rule.methods or ()}:
+            yield name, view, described[method]

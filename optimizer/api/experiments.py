@@ -9,7 +9,7 @@ from apiflask import APIBlueprint
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from optimizer.api._auth import requires
-from optimizer.api._bodies import cached_body, parse_body
+from optimizer.api._bodies import cached_body, describes_body, parse_body
 from optimizer.api._context import actor, changing_flags, now, project_id, services
 from optimizer.api._pages import Page, decode_cursor, encode_cursor
 from optimizer.experiments import design, journal, lifecycle
@@ -100,10 +100,9 @@ def change_experiment(key: str, body: ExperimentPatch) -> ExperimentAnswer:
 
 @blueprint.post("/v1/experiments/<key>/start")
 @requires("manage")
+@describes_body(MomentRequest, required=False)
 @blueprint.output(ExperimentAnswer)
-@blueprint.doc(
-    summary="Start a draft", description='Optional body `{"at": time}`; from then on the design is frozen.'
-)
+@blueprint.doc(summary="Start a draft", description="From then on the design is frozen.")
 def start_experiment(key: str) -> ExperimentAnswer:
     """Start a draft."""
     return _move(key, lifecycle.start)
@@ -111,10 +110,9 @@ def start_experiment(key: str) -> ExperimentAnswer:
 
 @blueprint.post("/v1/experiments/<key>/stop")
 @requires("manage")
+@describes_body(MomentRequest, required=False)
 @blueprint.output(ExperimentAnswer)
-@blueprint.doc(
-    summary="Stop an experiment", description='Optional body `{"at": time}`; later exposures do not count.'
-)
+@blueprint.doc(summary="Stop an experiment", description="Later exposures do not count.")
 def stop_experiment(key: str) -> ExperimentAnswer:
     """Stop a running experiment."""
     return _move(key, lifecycle.stop)
@@ -122,8 +120,9 @@ def stop_experiment(key: str) -> ExperimentAnswer:
 
 @blueprint.post("/v1/experiments/<key>/archive")
 @requires("manage")
+@describes_body(MomentRequest, required=False)
 @blueprint.output(ExperimentAnswer)
-@blueprint.doc(summary="Archive an experiment", description='Optional body `{"at": time}`; it stays readable.')
+@blueprint.doc(summary="Archive an experiment", description="It stays readable.")
 def archive_experiment(key: str) -> ExperimentAnswer:
     """Put an experiment away."""
     return _move(key, lifecycle.archive)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from apiflask import APIBlueprint
@@ -60,20 +60,16 @@ class RecentList(BaseModel):
     next_cursor: str | None
 
 
-def _batch(example: dict[str, Any]) -> Meta:
-    return Meta(max_length=MAXIMUM_BATCH, examples=[[example]])
-
-
 class EventsBody(Struct):
     """Up to 2 500 events; each is judged by itself."""
 
-    events: Annotated[list[Event], _batch({"event_id": "f1", "name": "add_to_cart", "user_id": "u1", "value": 19.9})]
+    events: Annotated[list[Event], Meta(max_length=MAXIMUM_BATCH)]
 
 
 class ExposuresBody(Struct):
     """Up to 2 500 exposures; each is judged by itself."""
 
-    exposures: Annotated[list[Exposure], _batch({"experiment": "pdp-cta", "variant": "treatment", "user_id": "u1"})]
+    exposures: Annotated[list[Exposure], Meta(max_length=MAXIMUM_BATCH)]
 
 
 class CountsBody(Struct):
@@ -84,11 +80,10 @@ class CountsBody(Struct):
         Meta(
             min_length=1,
             max_length=MAXIMUM_SYSTEM_LENGTH,
-            description="Which tool counted; part of the replacement key.",
-            examples=["swetrix"],
+            description="Which tool counted, for example `swetrix`; part of the replacement key.",
         ),
     ]
-    counts: Annotated[list[Count], _batch({"date": "2026-11-01", "name": "visit", "visitors": 1000})]
+    counts: Annotated[list[Count], Meta(max_length=MAXIMUM_BATCH)]
 
 
 @blueprint.post("/v1/events")
