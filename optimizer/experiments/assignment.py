@@ -125,7 +125,8 @@ def decide(
         return _outside(flag, "DEFAULT", "no_consent")
     hashed = _by_hash(flag, visitor, units[0])
     # What may have changed since the exposure: attributes, holdouts, the person's id; and strays of any kind.
-    may_differ = flag.strays or len(units) > 1 or hashed.why in {"not_targeted", "holdout"}
+    others = {flag.hashed(unit) for unit in units[1:]} - {None, hashed.variant}
+    may_differ = flag.strays or bool(others) or hashed.why in {"not_targeted", "holdout"}
     kept = look_up(flag.id, units) if may_differ else None
     if kept is not None and kept in flag.values:
         why: Why = "hash" if kept == hashed.variant else "exposed_before"

@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any
 
 import structlog
-from sqlalchemy import bindparam
+from sqlalchemy import ClauseElement, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select, update
@@ -24,14 +24,10 @@ from sqlmodel import col, select, update
 from optimizer.experiments.flags import Flag, Flags
 from optimizer.ingest.event import Exposure
 from optimizer.ingest.identity import unit_of
-from optimizer.storage.control import ControlStore
+from optimizer.storage.control import ControlStore, Query
 from optimizer.storage.tables import Assignment, Experiment
 
 REMEMBERED_UNITS = 100_000
-SEEN_FIRST = select(col(Assignment.unit), col(Assignment.variant), col(Assignment.exposed_at)).where(
-    col(Assignment.experiment_id) == bindparam("experiment"),
-    col(Assignment.unit).in_(bindparam("units", expanding=True)),
-)
 log = structlog.get_logger(__name__)
 
 
@@ -70,7 +66,10 @@ class Stickiness:
         self._flags = flags
         insert = sqlite.insert if control.is_sqlite else postgresql.insert
         self._insert = insert(Assignment).on_conflict_do_nothing()
-        self._known: OrderedDict[tuple[int, str], tuple[str, dt.datetime]] = OrderedDict()
+        self._seen_first: dict[int, Query] = {}
+        self._known: OrderedDict[tuple[int, str], tuple[Any, str]] = (
+            OrderedDict()
+        )  # when, as the store has it, and what
         self._recorded: OrderedDict[str, None] = OrderedDict()
         self._waiting: list[_Waiting] = []
         self._queueing, self._writing = threading.Lock(), threading.Lock()
@@ -78,15 +77,18 @@ class Stickiness:
     def look_up(self, experiment_id: int, units: Sequence[str]) -> str | None:
         """Return the variant that any of these units was first exposed to; None when none was."""
         known = [self._known.get((experiment_id, unit)) for unit in units]
-        if None in known:
-            asked = {"experiment": experiment_id, "units": list(units)}
-            rows = self._control.rows(SEEN_FIRST, asked)
-            for row in rows:
-                self._remember(experiment_id, row.unit, row.variant, row.exposed_at)
-            found = [(row.exposed_at, row.variant) for row in rows]
-        else:
-            found = [(one[1], one[0]) for one in known if one is not None]
-        return min(found)[1] if found else None
+        if None not in known:
+            return min(one for one in known if one is not None)[1] if known else None
+        named = {f"unit{place}": unit for place, unit in enumerate(units)}
+        found = self._asking(len(units)).rows({"experiment": experiment_id, **named})
+        for unit, exposed_at, variant in found:
+            self._remember(experiment_id, unit, exposed_at, variant)
+        return min(row[1:] for row in found)[1] if found else None
+
+    def _asking(self, units: int) -> Query:
+        if units not in self._seen_first:
+            self._seen_first[units] = self._control.query(seen_first(units))
+        return self._seen_first[units]
 
     def is_recorded(self, exposure_id: str) -> bool:
         """Whether this process knows that an exposure is on disk."""
@@ -151,10 +153,18 @@ class Stickiness:
         for one in group:
             one.written = True
 
-    def _remember(self, experiment_id: int, unit: str, variant: str, at: dt.datetime) -> None:
-        self._known[experiment_id, unit] = (variant, at)
+    def _remember(self, experiment_id: int, unit: str, exposed_at: Any, variant: str) -> None:  # noqa: ANN401 - see `_known`
+        self._known[experiment_id, unit] = (exposed_at, variant)
         while len(self._known) > REMEMBERED_UNITS:
             self._known.popitem(last=False)
+
+
+def seen_first(units: int) -> ClauseElement:
+    """Ask for what so many units (`unit0`, …) were first exposed to in one `experiment`."""
+    return select(col(Assignment.unit), col(Assignment.exposed_at), col(Assignment.variant)).where(
+        col(Assignment.experiment_id) == bindparam("experiment"),
+        col(Assignment.unit).in_([bindparam(f"unit{place}") for place in range(units)]),
+    )
 
 
 def unit_shown(flag: Flag, exposure: Exposure) -> str:

@@ -333,20 +333,28 @@ def test_without_the_event_store_assignment_works_and_recording_says_so(
     assert ask("u1", record=True).status_code == 200
 
 
-def test_evaluations_ask_the_database_for_nothing(
+def test_evaluations_ask_the_database_for_nothing_but_whom_two_hashes_tell_apart(
     app: APIFlask, run: Draft, ask: Callable[..., Any], stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run()
-    ask("u1")
-
-    def refused(*_: object) -> None:
-        raise AssertionError("the database was asked")
-
     monkeypatch.setattr(app.extensions[EXTENSION].keys, "_monotonic", lambda: 0.0)
     monkeypatch.setattr(app.extensions[EXTENSION].assigning.flags, "_monotonic", lambda: 0.0)
-    monkeypatch.setattr(type(stores.control), "reading", refused)
-    monkeypatch.setattr(type(stores.control), "session", refused)
-    assert {ask(f"u{n}").json["reason"] for n in range(50)} == {"SPLIT"}
+    ask("u0")
+    asked: list[int] = []
+    opened = stores.control.engine.raw_connection
+
+    def counted() -> Any:
+        asked.append(1)
+        return opened()
+
+    monkeypatch.setattr(stores.control.engine, "raw_connection", counted)
+    for n in range(50):
+        user, visitor = ask(f"u{n}").json["variant"], ask(None, anonymous_id=f"a{n}").json["variant"]
+        assert asked == []
+        both = ask(f"u{n}", anonymous_id=f"a{n}").json
+        assert (both["variant"], both["metadata"]["why"]) == (user, "hash")
+        assert len(asked) == (user != visitor)
+        asked.clear()
 
 
 def test_what_another_process_changed_is_seen_within_the_time_said(

@@ -4,12 +4,11 @@ import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlmodel import col, select
 
 from optimizer.experiments.flags import Flags
-from optimizer.experiments.stickiness import Stickiness
+from optimizer.experiments.stickiness import Stickiness, seen_first
 from optimizer.ingest.event import Exposure
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import Assignment, Experiment
@@ -58,14 +57,19 @@ def test_many_at_once_are_written_together_and_none_is_lost(stores: Stores, stic
     assert len(stored(stores)) == 100
 
 
-def test_a_look_up_goes_by_the_primary_key(stores: Stores, stickiness: Stickiness) -> None:
-    stickiness.witness(1, [seen("u1")], LATER)
-    asked: list[str] = []
-    event.listen(stores.control.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
-    stickiness.look_up(1, ["u:u1", "a:a1"])
-    [statement] = [one for one in asked if "FROM assignment" in one]
+def test_of_several_units_the_earliest_exposure_counts_also_when_they_are_remembered(stickiness: Stickiness) -> None:
+    sooner = LATER - dt.timedelta(microseconds=1)
+    stickiness.witness(1, [seen("u1"), seen("u2", "treatment", sooner), seen("u3", "treatment")], LATER)
+    for _ in range(2):
+        assert stickiness.look_up(1, ["u:u1", "u:u2"]) == "treatment"
+        assert stickiness.look_up(1, ["u:u2", "u:u1"]) == "treatment"
+    assert stickiness.look_up(1, ["u:nobody", "u:u1"]) == "control"
+
+
+def test_a_look_up_goes_by_the_primary_key(stores: Stores) -> None:
+    asked = stores.control.query(seen_first(2)).compiled.string
     with stores.control.engine.connect() as connection:
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (1, "u:u1", "a:a1")).fetchall()
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", (1, "u:u1", "a:a1")).fetchall()
     assert [step[-1] for step in plan] == [
         "SEARCH assignment USING INDEX sqlite_autoindex_assignment_1 (experiment_id=? AND unit=?)"
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from alembic import command
 from sqlalchemy import bindparam, func, insert, text, update
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import OperationalError, StatementError
 from sqlmodel import select
 
 from optimizer.catalog.definitions import list_definitions, record_seen
@@ -88,18 +88,29 @@ def test_a_failed_write_of_rows_leaves_nothing_behind(control: ControlStore) -> 
 
     with pytest.raises(RuntimeError):
         half_way()
-    assert control.rows(select(Project.key), {}) == []
+    assert control.query(select(Project.key)).rows({}) == []
 
 
 def test_a_query_alone_sees_what_was_committed_and_waits_for_no_writer(control: ControlStore) -> None:
-    named = select(Project.key, Project.name).where(Project.key == bindparam("asked"))
+    named = control.query(select(Project.key, Project.name).where(Project.key == bindparam("asked")))
     with control.writing() as connection:
         connection.execute(insert(Project).values(key="shop", name="Shop", created_at=NOON))
     with control.writing() as connection:
         connection.execute(update(Project).values(name="Renamed"))
-        assert [tuple(row) for row in control.rows(named, {"asked": "shop"})] == [("shop", "Shop")]
-    assert [tuple(row) for row in control.rows(named, {"asked": "shop"})] == [("shop", "Renamed")]
-    assert control.rows(named, {"asked": "other"}) == []
+        assert named.rows({"asked": "shop"}) == [("shop", "Shop")]
+    assert named.rows({"asked": "shop"}) == [("shop", "Renamed")]
+    assert named.rows({"asked": "other"}) == []
+
+
+def test_a_query_that_cannot_be_answered_fails_as_all_others_do(control: ControlStore) -> None:
+    gone = control.query(select(Project.key))
+    with control.writing() as connection:
+        connection.execute(text("ALTER TABLE project RENAME TO elsewhere"))
+    with pytest.raises(OperationalError):
+        gone.rows({})
+    with control.writing() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO project"))
+    assert gone.rows({}) == []
 
 
 def test_times_come_back_aware_and_naive_ones_are_refused(control: ControlStore) -> None:
