@@ -2,8 +2,8 @@
 
 Prints the median and the 99th percentile of the time a request takes, counted from when it was due, for
 (a) `POST /ofrep/v1/evaluate/flags/{key}` of a project with 20 running experiments: namespaces, targeting, a holdout;
-(b) the same where every unit has both a user's and a visitor's id: where those are hashed to different ones of the three
-    variants, stored assignments are looked up;
+(b) the same where every unit has both a user's and a visitor's id: of those that are hashed to different variants
+    (two in three) stored assignments are looked up;
 (c) the bulk evaluation of all 20;
 (d) the same as (a) with `?record_exposure=true`, a durable commit for each new unit;
 and beside each, in the same run and turn by turn, a plain Flask handler that answers a constant: the price of HTTP.
