@@ -11,7 +11,7 @@ from optimizer.api._auth import requires
 from optimizer.api._context import now, project_id, services
 from optimizer.api._pages import Page, decode_cursor, encode_cursor
 from optimizer.signals.audit import AuditAnswer, AuditRequest, audit_catalog
-from optimizer.signals.reports import get_report, list_reports, readable, report_number
+from optimizer.signals.reports import get_report, page_of_reports, report_number
 from optimizer.storage.tables import StoredReport
 
 blueprint = APIBlueprint("audit", __name__, tag="Catalog")
@@ -59,11 +59,11 @@ def read_audits(query: Page) -> AuditList:
     """List stored audits."""
     before = int(decode_cursor(query.cursor, int)[0]) if query.cursor else None
     with services().stores.control.reading() as session:
-        rows = list_reports(session, project_id(), "catalog_audit", before=before, limit=query.limit + 1)
-    page = rows[: query.limit]
-    following = encode_cursor(page[-1].number) if len(rows) > query.limit else None
-    headings = [_heading(row, found) for row, found in readable(page, AuditAnswer)]
-    return AuditList(data=headings, next_cursor=following)
+        page, following = page_of_reports(
+            session, project_id(), "catalog_audit", AuditAnswer, before=before, limit=query.limit
+        )
+    headings = [_heading(row, found) for row, found in page]
+    return AuditList(data=headings, next_cursor=encode_cursor(following) if following is not None else None)
 
 
 @blueprint.get("/v1/catalog/audits/<number>")

@@ -71,9 +71,8 @@ def train_likelihood(body: LikelihoodRequest) -> ModelVersion:
 def read_versions(query: Page) -> VersionList:
     """List cards."""
     before = int(decode_cursor(query.cursor, int)[0]) if query.cursor else None
-    rows = list_versions(services().stores, project_id(), before=before, limit=query.limit + 1, now=now())
-    page = rows[: query.limit]
-    return VersionList(data=page, next_cursor=encode_cursor(page[-1].version) if len(rows) > query.limit else None)
+    page, following = list_versions(services().stores, project_id(), before=before, limit=query.limit, now=now())
+    return VersionList(data=page, next_cursor=encode_cursor(following) if following is not None else None)
 
 
 @blueprint.get("/v1/signals/likelihood/versions/<number>")

@@ -67,9 +67,8 @@ class Stickiness:
         insert = sqlite.insert if control.is_sqlite else postgresql.insert
         self._insert = insert(Assignment).on_conflict_do_nothing()
         self._seen_first: dict[int, Query] = {}
-        self._known: OrderedDict[tuple[int, str], tuple[Any, str]] = (
-            OrderedDict()
-        )  # when, as the store has it, and what
+        # When, as the driver gives it, and what: only compared with each other.
+        self._known: OrderedDict[tuple[int, str], tuple[Any, str]] = OrderedDict()
         self._recorded: OrderedDict[str, None] = OrderedDict()
         self._waiting: list[_Waiting] = []
         self._queueing, self._writing = threading.Lock(), threading.Lock()

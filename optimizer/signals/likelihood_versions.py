@@ -13,7 +13,7 @@ from optimizer.errors import ConflictError, NotFoundError
 from optimizer.signals.goal import default_goal
 from optimizer.signals.likelihood import LikelihoodRequest, ModelCard, train
 from optimizer.signals.recent import Recipe
-from optimizer.signals.reports import get_report, list_reports, readable, store_report
+from optimizer.signals.reports import get_report, list_reports, page_of_reports, readable, store_report
 from optimizer.storage.stores import Stores
 from optimizer.storage.tables import StoredReport
 
@@ -60,12 +60,14 @@ def train_version(stores: Stores, project_id: int, request: LikelihoodRequest, *
 
 def list_versions(
     stores: Stores, project_id: int, *, before: int | None, limit: int, now: dt.datetime
-) -> list[ModelVersion]:
-    """Read cards, newest first."""
+) -> tuple[list[ModelVersion], int | None]:
+    """Read one page of cards, newest first, and where the next one begins; see `page_of_reports`."""
     with stores.control.reading() as session:
         used = _used(session, project_id, now=now)
-        rows = list_reports(session, project_id, "likelihood_model", before=before, limit=limit)
-    return [_version(row, card, used) for row, card in readable(rows, ModelCard)]
+        page, following = page_of_reports(
+            session, project_id, "likelihood_model", ModelCard, before=before, limit=limit
+        )
+    return [_version(row, card, used) for row, card in page], following
 
 
 def read_version(stores: Stores, project_id: int, number: int | None, *, now: dt.datetime) -> ModelVersion:

@@ -59,6 +59,19 @@ def readable(rows: Iterable[StoredReport], model: type[Document]) -> list[tuple[
     return found
 
 
+def page_of_reports(
+    session: Session, project_id: int, kind: Kind, model: type[Document], *, before: int | None, limit: int
+) -> tuple[list[tuple[StoredReport, Document]], int | None]:
+    """Read one page of documents, newest first.
+
+    Returns:
+        Those of the page that can be read, and the number before which the next page begins; None after the last one.
+    """
+    rows = list_reports(session, project_id, kind, before=before, limit=limit + 1)
+    page = rows[:limit]
+    return readable(page, model), page[-1].number if len(rows) > limit else None
+
+
 def get_report(
     session: Session, project_id: int, kind: Kind, number: int, model: type[Document]
 ) -> tuple[StoredReport, Document]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -331,6 +332,25 @@ def test_without_the_event_store_assignment_works_and_recording_says_so(
     assert refused.headers["Retry-After"]
     monkeypatch.undo()
     assert ask("u1", record=True).status_code == 200
+
+
+def test_while_what_was_seen_first_cannot_be_looked_up_whom_it_matters_to_is_refused(
+    run: Draft, ask: Callable[..., Any], stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    alone = {n: (ask(f"u{n}").json["variant"], ask(None, anonymous_id=f"a{n}").json["variant"]) for n in range(20)}
+    alike = next(n for n, (user, visitor) in alone.items() if user == visitor)
+    differing = next(n for n, (user, visitor) in alone.items() if user != visitor)
+
+    def away() -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(stores.control.engine, "raw_connection", away)
+    assert ask(f"u{alike}", anonymous_id=f"a{alike}").json["variant"] == alone[alike][0]
+    refused = ask(f"u{differing}", anonymous_id=f"a{differing}")
+    assert (refused.status_code, refused.json["errorCode"]) == (503, "GENERAL")
+    assert "cannot be looked up" in refused.json["errorDetails"]
+    assert refused.headers["Retry-After"]
 
 
 def test_evaluations_ask_the_database_for_nothing_but_whom_two_hashes_tell_apart(

@@ -227,6 +227,21 @@ def test_a_card_with_another_versions_fields_is_not_used_and_made_anew(
     assert client.get("/v1/signals/likelihood").json["version"] == 2
 
 
+def test_pages_go_on_behind_a_card_that_cannot_be_read(
+    client: KeyedClient, forget_field: Callable[[str, int], None]
+) -> None:
+    client.put("/v1/catalog/events/launch", json={})
+    for _ in range(3):
+        assert client.post("/v1/signals/likelihood", json={"goal": "launch"}).status_code == 200
+    forget_field("top_features", 2)
+    found, cursor = [], ""
+    while cursor is not None:
+        page = client.get(f"/v1/signals/likelihood/versions?limit=1{cursor and f'&cursor={cursor}'}").json
+        found += [one["version"] for one in page["data"]]
+        cursor = page["next_cursor"]
+    assert found == [3, 1]
+
+
 def test_the_job_trains_weekly_where_there_is_a_goal(
     app: APIFlask, client: KeyedClient, add_events: Add, clock: Clock
 ) -> None:
